@@ -1,0 +1,44 @@
+# Two commands do everything: `make demo` and `make test`.
+
+PYTHON ?= python3.11
+BIN := .venv/bin
+RUN := runs/demo
+
+.PHONY: venv demo test test-fast lint bench clean
+
+venv: .venv/ready
+
+.venv/ready: pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	touch $@
+
+# The main job on real images: pretrain, evaluate, report.
+demo: .venv/ready
+	@PYTHON=$(BIN)/python TWOFOLD=$(BIN)/twofold RUN=$(RUN) sh scripts/demo.sh
+
+test: .venv/ready lint
+	$(BIN)/python -m pytest
+
+test-fast: .venv/ready
+	$(BIN)/python -m pytest -m 'not slow'
+
+lint: .venv/ready
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+# Peers live in an environment of their own; twofold itself is measured from .venv.
+bench: .venv/ready .venv-bench/ready
+	$(BIN)/python benchmarks/augment.py
+	$(BIN)/python benchmarks/step.py
+	$(BIN)/python benchmarks/precision.py
+
+.venv-bench/ready:
+	test -x .venv-bench/bin/python || $(PYTHON) -m venv .venv-bench
+	.venv-bench/bin/python -m pip install --quiet torch torchvision lightly
+	touch $@
+
+clean:
+	rm -rf .venv .venv-bench runs .pytest_cache .mypy_cache .ruff_cache

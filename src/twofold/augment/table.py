@@ -1,0 +1,87 @@
+"""Every image augmentation by name, and the words that prescribe what becomes of it.
+
+Read by the command line, so importing this module loads neither torch nor NumPy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from twofold.augment.augmentation import Augmentation
+from twofold.augment.spatial import (
+    Affine,
+    Flip,
+    ResizedCrop,
+    Rotate,
+    RotateFree,
+    VerticalFlip,
+)
+from twofold.augment.textural import Blur, Cutout, MotionBlur, Noise, Sobel
+from twofold.augment.tonal import (
+    Brightness,
+    Contrast,
+    Equalize,
+    Grayscale,
+    Hue,
+    Saturation,
+    Solarize,
+)
+from twofold.errors import unknown
+
+WORDS = ("invariant", "blind", "sensitive", "both", "off")
+
+IMAGE: dict[str, Augmentation] = {
+    "crop": ResizedCrop(),
+    "flip": Flip(),
+    "vertical_flip": VerticalFlip(),
+    "rotate": Rotate(),
+    "rotate_free": RotateFree(),
+    "affine": Affine(),
+    "brightness": Brightness(),
+    "contrast": Contrast(),
+    "saturation": Saturation(),
+    "hue": Hue(),
+    "grayscale": Grayscale(),
+    "solarize": Solarize(),
+    "equalize": Equalize(),
+    "blur": Blur(),
+    "motion_blur": MotionBlur(),
+    "noise": Noise(),
+    "cutout": Cutout(),
+    "sobel": Sobel(),
+}
+
+
+def check(augmentations: Mapping[str, Augmentation], prescription: Mapping[str, str]) -> None:
+    """Refuses a prescription that names an unknown augmentation or uses an unknown word.
+
+    Raises:
+        TwofoldError: With the nearest known name.
+    """
+    for name, word in prescription.items():
+        if name not in augmentations:
+            raise unknown("augmentation", name, augmentations)
+        if word not in WORDS:
+            raise unknown(f"word for {name}", word, WORDS)
+
+
+def substitutions(
+    augmentations: Mapping[str, Augmentation], prescription: Mapping[str, str], channels: int
+) -> tuple[str, ...]:
+    """What a prescribed augmentation that needs RGB becomes on other images, a sentence each.
+
+    Example:
+        >>> substitutions(IMAGE, {"crop": "invariant", "hue": "invariant"}, channels=5)[0]
+        'hue needs 3 channels and the images have 5: every channel is moved by its own offset'
+        >>> substitutions(IMAGE, {"crop": "invariant", "hue": "invariant"}, channels=1)[0]
+        'hue needs 3 channels and the images have 1: it is not drawn'
+    """
+    check(augmentations, prescription)
+    sentences = []
+    for name, augmentation in augmentations.items():
+        suited = augmentation.for_channels(channels)
+        if prescription.get(name, "off") != "off" and suited != augmentation:
+            does = suited.effect if suited else "it is not drawn"
+            found = f"{name} needs 3 channels and the images have {channels}"
+            sentences.append(f"{found}: {does}")
+    return tuple(sentences)

@@ -1,0 +1,209 @@
+"""Two views of everything: drawn as recorded numbers, then rendered a chunk at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from functools import partial
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from twofold.augment import geometry
+from twofold.augment.augmentation import Augmentation
+from twofold.augment.draws import uniforms
+from twofold.augment.table import check
+from twofold.errors import TwofoldError
+
+Draws = dict[str, dict[str, np.ndarray]]
+
+CHUNK_PIXELS = 2**18  # rendered together on a CPU: measured, between call overhead and cache size
+CHUNK_SMALLEST = 32
+
+
+class Views:
+    """Draws and renders the views of images that a prescription asks for.
+
+    What a sample's view looks like is a pure function of the seed, the epoch, the sample's index
+    and the view: batches, processes and resumed runs make no difference.
+
+    Args:
+        augmentations: Settings by name, in the order applied; `table.IMAGE` unless configured.
+        prescription: A word of `table.WORDS` by name; a name left out is off.
+        channels: Of the images.
+        size: Height and width of the views in pixels.
+        seed: Of all draws, in [0, 2^32).
+        num_views: Views per image.
+
+    Raises:
+        TwofoldError: If a name or a word is unknown.
+
+    Example:
+        >>> from twofold.augment import IMAGE
+        >>> views = Views(IMAGE, {"crop": "invariant", "flip": "sensitive"}, channels=3, size=8)
+        >>> (first, second), draws = views(torch.rand(2, 3, 16, 16), np.arange(2), epoch=0)
+        >>> tuple(first.shape)
+        (2, 3, 8, 8)
+        >>> bool((draws[0]["flip"]["applied"] == draws[1]["flip"]["applied"]).all())
+        True
+    """
+
+    def __init__(
+        self,
+        augmentations: Mapping[str, Augmentation],
+        prescription: Mapping[str, str],
+        *,
+        channels: int,
+        size: int,
+        seed: int = 0,
+        num_views: int = 2,
+    ) -> None:
+        check(augmentations, prescription)
+        self.prescription = dict(prescription)
+        self.channels, self.size, self.seed, self.num_views = channels, size, seed, num_views
+        self.augmentations: dict[str, Augmentation] = {}
+        for name, augmentation in augmentations.items():
+            suited = augmentation.for_channels(channels)
+            if prescription.get(name, "off") != "off" and suited is not None:
+                self.augmentations[name] = suited
+
+    def __call__(
+        self, images: Tensor, index: np.ndarray, epoch: int, *, size: int | None = None
+    ) -> tuple[list[Tensor], list[Draws]]:
+        """All views of the images with dataset indices `index`, and what was drawn for each."""
+        draws = [self.draw(index, epoch, view) for view in range(self.num_views)]
+        return [self.render(images, drawn, size=size) for drawn in draws], draws
+
+    def draw(self, index: np.ndarray, epoch: int, view: int) -> Draws:
+        """For every augmentation whether it is `applied` and its parameters, each `(n,)`.
+
+        Parameters are neutral where it is not applied. A `sensitive` augmentation draws the same
+        numbers in every view: those of the first. Members of a group are applied to the same
+        samples, in the order of their `order`.
+        """
+        draws: Draws = {}
+        for name, augmentation in self.augmentations.items():
+            counter = 0 if self.prescription[name] == "sensitive" else view
+            draws[name] = self._draw(name, augmentation, index, epoch, counter)
+        return draws
+
+    @torch.no_grad()
+    def render(self, images: Tensor, draws: Draws, *, size: int | None = None) -> Tensor:
+        """The view of each image that `draws` describe.
+
+        A sample's view is the same bit for bit in any batch. Where nothing is applied it is the
+        image itself.
+
+        Args:
+            images: float32 in [0, 1], `(n, channels, height, width)`, on any device.
+            draws: From `draw`, for the same samples.
+            size: Height and width of the view in pixels; `self.size` if None.
+
+        Returns:
+            float32 in [0, 1], `(n, channels, size, size)`.
+
+        Raises:
+            TwofoldError: If the images have another number of channels.
+        """
+        if images.ndim != 4 or images.shape[1] != self.channels:
+            found, expected = tuple(images.shape), f"(batch, {self.channels}, height, width)"
+            raise TwofoldError(f"images have shape {found}; these views read {expected}")
+        side = size or self.size
+        views = images.new_empty(len(images), self.channels, side, side)
+        chunk = max(CHUNK_SMALLEST, CHUNK_PIXELS // side**2)
+        for start in range(0, len(images), chunk):
+            some = slice(start, start + chunk)
+            part = {name: _rows(drawn, some) for name, drawn in draws.items()}
+            self._move(images[some], part, views[some])
+            self._change(views[some], part)
+        return views
+
+    def describe(self, draws: Draws, i: int) -> list[str]:
+        """What was done to the `i`-th sample, a word or two for every augmentation applied to it.
+
+        Example:
+            >>> from twofold.augment import IMAGE
+            >>> views = Views(IMAGE, {"crop": "both", "flip": "both"}, channels=3, size=8)
+            >>> views.describe(views.draw(np.arange(9), epoch=0, view=0), 1)
+            ['crop 36 %', 'flip']
+        """
+        return [
+            augmentation.caption({key: float(value[i]) for key, value in draws[name].items()})
+            for name, augmentation in self.augmentations.items()
+            if draws[name]["applied"][i]
+        ]
+
+    def _draw(
+        self, name: str, augmentation: Augmentation, index: np.ndarray, epoch: int, view: int
+    ) -> dict[str, np.ndarray]:
+        """The first number decides, the second orders, the others are the parameters'."""
+        of = partial(uniforms, seed=self.seed, epoch=epoch, index=index, view=view)
+        numbers = of(2 + augmentation.num_uniforms, stream=name)
+        group = augmentation.group
+        decider = of(1, stream=group)[:, 0] if group else numbers[:, 0]
+        applied = decider < augmentation.probability
+        drawn = {"applied": applied} | ({"order": numbers[:, 1]} if group else {})
+        for parameter, value in augmentation.draw(numbers[:, 2:]).items():
+            drawn[parameter] = np.where(applied, value, augmentation.neutral[parameter])
+        return drawn
+
+    def _move(self, images: Tensor, draws: Draws, views: Tensor) -> None:
+        """All changes of place as one matrix per sample, resampled once into `views`."""
+        height, width = images.shape[2:]
+        boxes = np.tile([0, 0, height, width], (len(images), 1))
+        matrix = np.tile(np.eye(3), (len(images), 1, 1))
+        for name, augmentation in self.augmentations.items():
+            if augmentation.stage == "crop":
+                boxes = augmentation.box(draws[name], height, width)
+            elif augmentation.stage == "geometry":
+                matrix = matrix @ augmentation.matrix(draws[name])
+        geometry.resample(images, boxes, matrix, out=views)
+        views.clamp_(0, 1)  # weights that sum to 1 but for rounding can overshoot by as much
+
+    def _change(self, views: Tensor, draws: Draws) -> None:
+        """All changes of value in place, each on the samples it is applied to."""
+        for names in self._chain():
+            if len(names) == 1:
+                self._apply(names[0], views, draws[names[0]])
+            else:
+                self._apply_in_drawn_order(names, views, draws)
+
+    def _chain(self) -> Iterable[list[str]]:
+        """Names of what changes values in the order applied, members of a group together."""
+        chain: dict[str, list[str]] = {}
+        for stage in ("colour", "filter"):
+            for name, augmentation in self.augmentations.items():
+                if augmentation.stage == stage:
+                    chain.setdefault(augmentation.group or name, []).append(name)
+        return chain.values()
+
+    def _apply(self, name: str, views: Tensor, drawn: dict[str, np.ndarray]) -> None:
+        rows = np.flatnonzero(drawn["applied"])
+        if len(rows):
+            index = torch.from_numpy(rows).to(views.device)
+            part = views.index_select(0, index)
+            part = self.augmentations[name].render(part, _rows(drawn, rows))
+            views.index_copy_(0, index, part)
+
+    def _apply_in_drawn_order(self, names: list[str], views: Tensor, draws: Draws) -> None:
+        """Turn by turn, with samples sorted by who acts on them: slices are cheaper than copies."""
+        sequence = np.argsort([draws[name]["order"] for name in names], axis=0)
+        applied = np.stack([draws[name]["applied"] for name in names])
+        nobody, sample = len(names), np.arange(len(views))
+        images = views
+        for acting in sequence:
+            actor = np.where(applied[acting, np.arange(len(views))], acting, nobody)[sample]
+            order = np.argsort(actor, kind="stable")
+            images = images.index_select(0, torch.from_numpy(order).to(views.device))
+            sample = sample[order]
+            ends = np.cumsum(np.bincount(actor, minlength=nobody))[:nobody]
+            for name, start, end in zip(names, (0, *ends[:-1]), ends, strict=True):
+                if start < end:
+                    part, values = images[start:end], _rows(draws[name], sample[start:end])
+                    part.copy_(self.augmentations[name].render(part, values))
+        back = torch.from_numpy(np.argsort(sample)).to(views.device)
+        torch.index_select(images, 0, back, out=views)
+
+
+def _rows(drawn: dict[str, np.ndarray], some: slice | np.ndarray) -> dict[str, np.ndarray]:
+    return {key: value[some] for key, value in drawn.items()}

@@ -1,0 +1,246 @@
+"""The command line. Commands import torch only when they begin to work."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from twofold.errors import TwofoldError, unknown
+from twofold.folder import check_new, check_run, clear
+
+_HELP = """\
+twofold learns representations from unlabelled data.
+
+  twofold pretrain RECIPE --data D --out RUN   train an encoder
+  twofold pretrain --resume RUN                go on with a run that was stopped
+  twofold evaluate RUN [--data D]              probe it beside raw input and the untrained network
+  twofold embed RUN --data D --out FILE.npz    embeddings of any items
+  twofold preview RECIPE --data D --out PNG    see the views before paying for training
+  twofold report RUN                           one page that shows it all
+  twofold list                                 recipes, encoders, augmentations, data names
+
+Every command has --help. D is a name, a folder of images, or a .npy, .npz or .h5 file.
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Runs one command; a user's mistake ends in one line and exit status 2."""
+    args = list(sys.argv[1:] if argv is None else argv)
+    # Read once, when torch is loaded: idle threads sleep, so that loader threads get a core.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    try:
+        if not args or args[0] in {"-h", "--help", "help"}:
+            print(_HELP, end="")
+        elif args[0] in {"--version", "version"}:
+            from twofold import __version__
+
+            print(f"twofold {__version__}")
+        elif args[0] not in COMMANDS:
+            raise unknown("command", args[0], COMMANDS)
+        else:
+            sys.exit(COMMANDS[args[0]](args[1:]))
+    except TwofoldError as error:
+        print(f"twofold: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.exit(141)
+
+
+def pretrain(args: list[str]) -> int:
+    """Trains an encoder; returns 130 if it was stopped before its end."""
+    from twofold.config import Config, load_config
+    from twofold.flags import Pretrain, parse
+    from twofold.recipes import recipe_by_name
+
+    if "--resume" in args:
+        return _resume(args)
+    if "--config" in args:
+        path, args = _take(args, "--config")
+        begun = load_config(Path(path))
+    else:
+        name, args = _positional(args, "RECIPE", "twofold pretrain RECIPE --data D --out RUN")
+        begun = Config(recipe=recipe_by_name(name))
+    default = Pretrain(recipe=begun.recipe, data=begun.data, settings=begun.settings)
+    flags = parse(Pretrain, args, prog=f"twofold pretrain {begun.recipe.name}", default=default)
+    _check_data(flags.data)
+    out = _required(flags.out, "--out", "the folder of the run, e.g. runs/a")
+    check_new(out, overwrite=flags.overwrite)
+
+    from twofold.run import start
+
+    clear(out)
+    whole = Config(recipe=flags.recipe, data=flags.data, settings=flags.settings)
+    return 0 if start(whole, out).finished else 130
+
+
+def _resume(args: list[str]) -> int:
+    from twofold.config import load_config
+
+    given, rest = _take(args, "--resume")
+    if rest:
+        raise TwofoldError(
+            f"--resume goes on exactly as the run began and takes no other flag; found {rest[0]}"
+        )
+    folder = check_run(Path(given))
+    whole = load_config(folder / "config.yaml")
+    if not whole.data.data:
+        raise TwofoldError(
+            f"{folder} was given an array in Python; go on there with "
+            f"twofold.resume({given!r}, data=array)"
+        )
+
+    from twofold.run import start
+
+    return 0 if start(whole, folder).finished else 130
+
+
+def evaluate(args: list[str]) -> int:
+    """Probes the frozen encoder and prints the figures."""
+    from twofold.flags import Evaluate, parse
+
+    given, args = _positional(args, "RUN", "twofold evaluate RUN --data D")
+    flags = parse(Evaluate, args, prog="twofold evaluate RUN")
+    folder = check_run(Path(given))
+    if flags.data.data:
+        _check_data(flags.data)
+
+    from twofold.display import print_figures
+    from twofold.run import Run, open_config
+
+    run = Run(folder)
+    data = open_config(flags.data, run.config.settings.seed) if flags.data.data else None
+    print_figures(run.evaluate(data))
+    print(folder / "evaluation.json")
+    return 0
+
+
+def embed(args: list[str]) -> int:
+    """Writes the embeddings of any items."""
+    from twofold.flags import Embed, parse
+
+    given, args = _positional(args, "RUN", "twofold embed RUN --data D --out FILE.npz")
+    flags = parse(Embed, args, prog="twofold embed RUN")
+    _check_data(flags.data)
+    out = _output(flags.out, ".npz")
+
+    from twofold.run import embed_data
+
+    count, dim = embed_data(given, flags.data, out, part=flags.part)
+    print(f"{out}: {count} embeddings of {dim} features")
+    return 0
+
+
+def preview(args: list[str]) -> int:
+    """Draws items, their views, and what was drawn for each."""
+    from twofold.flags import Preview, parse
+    from twofold.recipes import recipe_by_name
+
+    name, args = _positional(args, "RECIPE", "twofold preview RECIPE --data D --out PNG")
+    default = Preview(recipe=recipe_by_name(name))
+    flags = parse(Preview, args, prog=f"twofold preview {name}", default=default)
+    _check_data(flags.data)
+    out = _output(flags.out, ".png")
+
+    from twofold.report import preview as draw
+    from twofold.run import build_views, open_config
+
+    source = open_config(flags.data, flags.seed).train
+    draw(source, build_views(flags.recipe, source, flags.seed), out, rows=flags.rows)
+    print(out)
+    return 0
+
+
+def report(args: list[str]) -> int:
+    """Writes the page of a run."""
+    given, args = _positional(args, "RUN", "twofold report RUN")
+    if args:
+        raise TwofoldError(f"twofold report takes a run folder alone; found {args[0]}")
+    folder = check_run(Path(given))
+
+    from twofold.run import Run
+
+    print(Run(folder).report())
+    return 0
+
+
+def list_names(args: list[str]) -> int:
+    """Prints every name there is."""
+    from twofold.augment.table import IMAGE
+    from twofold.domains.image.names import NAMES
+    from twofold.networks.names import ENCODERS
+    from twofold.recipes import RECIPES
+
+    if args:
+        raise TwofoldError(f"twofold list takes nothing; found {args[0]}")
+    groups = {
+        "recipes": {name: _first_line(recipe) for name, recipe in RECIPES.items()},
+        "encoders": ENCODERS,
+        "augmentations": {name: _first_line(kind) for name, kind in IMAGE.items()},
+        "data": NAMES,
+    }
+    for group, names in groups.items():
+        print(group)
+        for name, words in names.items():
+            print(f"  {name:<18} {words}")
+    return 0
+
+
+COMMANDS: dict[str, Callable[[list[str]], int]] = {
+    "pretrain": pretrain,
+    "evaluate": evaluate,
+    "embed": embed,
+    "preview": preview,
+    "report": report,
+    "list": list_names,
+}
+
+
+def _positional(args: list[str], name: str, usage: str) -> tuple[str, list[str]]:
+    if args and args[0] in {"-h", "--help"}:
+        print(f"{usage}\n\nName the {name} and add --help to see every flag.")
+        sys.exit(0)
+    if not args or args[0].startswith("-"):
+        raise TwofoldError(f"{name} is missing; write {usage}")
+    return args[0], args[1:]
+
+
+def _take(args: list[str], flag: str) -> tuple[str, list[str]]:
+    """The value of a flag, and the arguments without both."""
+    at = args.index(flag)
+    if at + 1 == len(args) or args[at + 1].startswith("--"):
+        raise TwofoldError(f"{flag} needs a value")
+    return args[at + 1], args[:at] + args[at + 2 :]
+
+
+def _check_data(flags: Any) -> None:
+    """Refuses a data name or path that leads nowhere, before anything heavy is imported."""
+    from twofold.domains.image.names import check_data
+
+    check_data(_required(flags.data, "--data", "a name (twofold list), a folder or a file"))
+    if flags.test:
+        check_data(flags.test)
+
+
+def _required(value: Any, flag: str, what: str) -> Any:
+    if not value:
+        raise TwofoldError(f"{flag} is missing; it is {what}")
+    return value
+
+
+def _output(path: Path | None, suffix: str) -> Path:
+    path = _required(path, "--out", f"the file to write, *{suffix}")
+    assert path is not None
+    if path.suffix != suffix:
+        raise TwofoldError(f"--out is {path}; its name must end in {suffix}")
+    if not path.parent.is_dir():
+        raise TwofoldError(f"--out is {path}; the folder {path.parent} does not exist")
+    return path
+
+
+def _first_line(value: Any) -> str:
+    return str(value.__doc__).strip().splitlines()[0]

@@ -1,0 +1,199 @@
+"""The whole of a run as plain values: read strictly, written completely. Imports no torch."""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+from twofold.errors import TwofoldError, unknown
+from twofold.folder import write_atomically
+from twofold.recipes import RECIPES, Recipe
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataConfig:
+    """Where the items come from."""
+
+    data: str = ""
+    """A name (twofold list), a folder of images, or a .npy, .npz or .h5 file."""
+    key: str | None = None
+    """Array to read from an .npz or .h5 file."""
+    label_key: str | None = None
+    """Array of labels in an .npz or .h5 file."""
+    test: str | None = None
+    """Folder or file of test items; part of the data is split off if none."""
+    test_fraction: float = 0.2
+    """Share of the items split off for testing where no split is given, in (0, 1)."""
+    image_size: int | None = None
+    """Height and width in pixels at which folders are decoded; their own if they share one."""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.test_fraction < 1:
+            raise TwofoldError(f"test_fraction is {self.test_fraction}; it must be in (0, 1)")
+        if self.image_size is not None and self.image_size < 4:
+            raise TwofoldError(f"image_size is {self.image_size}; it must be at least 4")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """How a run is carried out; nothing here belongs to the method."""
+
+    seed: int = 0
+    """Seeds weights, order, views and splits."""
+    device: str = "auto"
+    """auto, cpu, cuda, cuda:N or mps."""
+    precision: Literal["auto", "bf16", "float32"] = "auto"
+    """What convolutions and matrix products are computed in; auto takes bf16 where it is native."""
+    threads: int | None = None
+    """Threads that compute on a CPU; all cores if none."""
+    loader_threads: int | None = None
+    """Threads that prepare batches ahead, >= 0; the number changes no result."""
+    monitor_every: int = 1
+    """Epochs between online evaluations, >= 1."""
+    checkpoint_seconds: float = 60.0
+    """Seconds between checkpoints, > 0."""
+
+    def __post_init__(self) -> None:
+        if self.monitor_every < 1:
+            raise TwofoldError(f"monitor_every is {self.monitor_every}; it must be at least 1")
+        if not self.checkpoint_seconds > 0:
+            raise TwofoldError(f"checkpoint_seconds is {self.checkpoint_seconds}; must be > 0")
+        if self.seed < 0:
+            raise TwofoldError(f"seed is {self.seed}; it must be >= 0")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """A run: a recipe, data, settings, and what was found out when it began."""
+
+    recipe: Recipe
+    data: DataConfig = field(default_factory=DataConfig)
+    settings: Settings = field(default_factory=Settings)
+    found: Mapping[str, Any] = field(default_factory=dict)
+    """What the data and the machine turned out to be; filled in by the run."""
+
+    def save(self, path: Path) -> None:
+        """Writes every number of the run as YAML, all of it or nothing."""
+        text = yaml.safe_dump(to_plain(self), sort_keys=False, allow_unicode=True)
+        write_atomically(path, text.encode())
+
+
+def load_config(path: Path) -> Config:
+    """Reads a `config.yaml` back; a key that nothing reads is an error.
+
+    Raises:
+        TwofoldError: If the file is missing, is no YAML, or holds an unknown key or a value of
+            the wrong kind.
+    """
+    try:
+        plain = yaml.safe_load(path.read_text())
+    except FileNotFoundError:
+        raise TwofoldError(f"{path} does not exist; a run folder has a config.yaml") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        reason = str(error).replace("\n", " ")
+        raise TwofoldError(f"{path} is not valid YAML: {reason}") from None
+    if not isinstance(plain, dict) or not isinstance(plain.get("recipe"), dict):
+        raise TwofoldError(f"{path} describes no run; it needs a recipe with a name")
+    name = plain["recipe"].get("name")
+    if name not in RECIPES:
+        raise unknown("recipe", str(name), RECIPES)
+    found = plain.pop("found", {})
+    config: Config = from_plain(Config(recipe=RECIPES[name]()), plain)
+    return dataclasses.replace(config, found=found)
+
+
+def to_plain(value: Any) -> Any:
+    """Dataclasses, mappings and tuples as the dictionaries and lists of YAML and JSON."""
+    if dataclasses.is_dataclass(value):
+        return {f.name: to_plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return {str(key): to_plain(item) for key, item in value.items()}
+    if isinstance(value, (tuple, list)):
+        return [to_plain(item) for item in value]
+    return str(value) if isinstance(value, Path) else value
+
+
+def from_plain(default: Any, plain: Mapping[str, Any], where: str = "") -> Any:
+    """The dataclass `default` with the values of `plain`, checked key by key.
+
+    Example:
+        >>> from_plain(Settings(), {"seed": 3}).seed
+        3
+        >>> from_plain(Settings(), {"sed": 3})
+        Traceback (most recent call last):
+        twofold.errors.TwofoldError: unknown key 'sed'; did you mean 'seed'? ...
+    """
+    if not isinstance(plain, Mapping):
+        raise TwofoldError(f"{where.rstrip('.') or 'the configuration'} is {plain!r}; it must be a mapping")
+    kinds = _field_types(type(default))
+    for key in plain:
+        if key not in kinds:
+            raise unknown("key", f"{where}{key}", [f"{where}{known}" for known in kinds])
+    changes = {
+        key: _convert(kinds[key], getattr(default, key), value, f"{where}{key}")
+        for key, value in plain.items()
+    }
+    return dataclasses.replace(default, **changes)
+
+
+def _field_types(kind: type) -> dict[str, Any]:
+    hints = typing.get_type_hints(kind)
+    return {f.name: hints[f.name] for f in dataclasses.fields(kind) if f.init}
+
+
+def _convert(kind: Any, default: Any, value: Any, where: str) -> Any:
+    """`value` as `kind`, the annotation of the field that `default` is the default of."""
+    if dataclasses.is_dataclass(default):
+        return from_plain(default, value, f"{where}.")
+    if isinstance(default, Mapping):
+        return _convert_mapping(kind, default, value, where)
+    options = typing.get_args(kind)
+    if typing.get_origin(kind) in (typing.Union, types.UnionType):
+        if value is None and type(None) in options:
+            return None
+        return _convert(next(o for o in options if o is not type(None)), default, value, where)
+    if typing.get_origin(kind) is Literal:
+        if value not in options:
+            raise unknown(where, str(value), [str(option) for option in options])
+        return value
+    if typing.get_origin(kind) is tuple:
+        return _convert_tuple(options, value, where)
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+        raise TwofoldError(f"{where} is {value!r}; it must be of type {kind.__name__}")
+    return value
+
+
+def _convert_mapping(kind: Any, default: Mapping[str, Any], value: Any, where: str) -> Any:
+    if not isinstance(value, Mapping):
+        raise TwofoldError(f"{where} is {value!r}; it must be a mapping")
+    item_kind = typing.get_args(kind)[1]
+    for key in value:
+        if default and key not in default:
+            raise unknown("key", f"{where}.{key}", [f"{where}.{known}" for known in default])
+    changed = {
+        key: _convert(item_kind, default.get(key), item, f"{where}.{key}")
+        for key, item in value.items()
+    }
+    return {**default, **changed}
+
+
+def _convert_tuple(kinds: tuple[Any, ...], value: Any, where: str) -> tuple[Any, ...]:
+    if not isinstance(value, (list, tuple)):
+        raise TwofoldError(f"{where} is {value!r}; it must be a list")
+    if kinds[-1] is Ellipsis:
+        kinds = (kinds[0],) * len(value)
+    if len(kinds) != len(value):
+        raise TwofoldError(f"{where} has {len(value)} values; it must have {len(kinds)}")
+    return tuple(
+        _convert(kind, None, item, f"{where}[{number}]")
+        for number, (kind, item) in enumerate(zip(kinds, value, strict=True))
+    )

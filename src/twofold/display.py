@@ -1,0 +1,130 @@
+"""What a run says in the terminal while it goes on."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console as RichConsole
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+from twofold.config import Config
+from twofold.domains import Data
+from twofold.recipes import Recipe
+from twofold.train import Outcome
+
+
+class Console:
+    """Prints to standard error, so that standard output stays free for results."""
+
+    def __init__(self, *, quiet: bool = False) -> None:
+        self._rich = RichConsole(file=sys.stderr, quiet=quiet, highlight=False)
+
+    def begin(self, whole: Config, data: Data, remarks: Sequence[str]) -> None:
+        """What is about to run, and what was replaced or left out."""
+        recipe, found = whole.recipe, whole.found
+        size = f"{found['channels']}x{found['height']}x{found['width']}"
+        hardware = found["hardware"]
+        words = [name for name, word in recipe.prescription.items() if word == "invariant"]
+        self._print(f"[bold]{recipe.name}[/] on {data.name}: {data.note}")
+        self._print(
+            f"{found['train_items']} training and {found['test_items']} test items of {size}; "
+            f"{recipe.encoder}, {recipe.epochs} epochs of batch {recipe.batch_size}, "
+            f"{hardware['precision']} on {hardware['device']} with {hardware['threads']} threads"
+        )
+        self._print(f"ignores: {', '.join(words)}")
+        for remark in remarks:
+            self._print(f"note: {remark}")
+        skipped = len(data.train.skipped) + len(data.test.skipped)
+        if skipped:
+            self._print(f"note: {skipped} files could not be read; skipped.tsv lists them")
+
+    @contextmanager
+    def training(self, recipe: Recipe, steps_per_epoch: int) -> Iterator[_Training]:
+        """The progress of the training loop."""
+        bar = Progress(
+            TextColumn("epoch {task.fields[epoch]}"),
+            BarColumn(),
+            TextColumn("{task.fields[loss]}"),
+            TextColumn("{task.fields[rate]:.0f} images/s"),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            console=self._rich,
+            disable=self._rich.quiet or not self._rich.is_terminal,
+        )
+        total = recipe.epochs * steps_per_epoch
+        with bar:
+            task = bar.add_task("", total=total, epoch=1, loss="", rate=0.0)
+            yield _Training(self, bar, task)
+
+    @contextmanager
+    def task(self, name: str) -> Iterator[Callable[[str], None]]:
+        """A status line; call what it yields with the words to show."""
+        with self._rich.status(name) as status:
+            yield lambda words: status.update(f"{name}: {words}")
+
+    def end(self, folder: Path, outcome: Outcome) -> None:
+        """How it ended and what to do next."""
+        if outcome.finished:
+            self._print(f"done: {folder}/encoder.safetensors")
+        else:
+            self._print(
+                f"stopped after step {outcome.step} of {outcome.steps}; go on with "
+                f"`twofold pretrain --resume {folder}`"
+            )
+
+    def _print(self, words: str) -> None:
+        self._rich.print(words, soft_wrap=True)
+
+
+class _Training:
+    """Shows each step written down and prints each epoch's evaluation."""
+
+    def __init__(self, console: Console, bar: Progress, task: Any) -> None:
+        self._console, self._bar, self._task = console, bar, task
+        self._last: Mapping[str, Any] = {}
+
+    def step(self, record: Mapping[str, Any]) -> None:
+        self._last = record
+        self._bar.update(
+            self._task,
+            completed=record["step"],
+            epoch=record["epoch"] + 1,
+            loss=", ".join(_loss(name, record) for name in record["losses"]),
+            rate=record["images_per_s"],
+        )
+
+    def epoch(self, record: Mapping[str, Any]) -> None:
+        losses = ", ".join(_loss(name, self._last) for name in self._last.get("losses", {}))
+        knn = record["knn"]
+        accuracy = f"; kNN on held-out training items {100 * knn['value']:.1f} %" if knn else ""
+        rate = self._last.get("images_per_s", 0.0)
+        self._console._print(
+            f"epoch {record['epoch']}: {losses}{accuracy}; {record['health']['verdict']}; "
+            f"{rate:.0f} images/s"
+        )
+
+
+def _loss(name: str, record: Mapping[str, Any]) -> str:
+    """A loss beside its chance value and floor."""
+    text = f"{name} {record['losses'][name]:.3f}"
+    if name in record["chance"]:
+        text += f" (chance {record['chance'][name]:.2f}, floor {record['floor'][name]:.2f})"
+    return text
+
+
+def print_figures(figures: Mapping[str, Any]) -> None:
+    """A table of every probe's metrics with their intervals, on standard output."""
+    table = Table("probe", "metric", "value", "95 % interval", "n", box=None)
+    for probe, metrics in figures.items():
+        for metric, figure in metrics.items():
+            if metric != "protocol":
+                low, high = figure["ci95"]
+                interval = f"{100 * low:.1f} to {100 * high:.1f} %"
+                value = f"{100 * figure['value']:.1f} %"
+                table.add_row(probe, metric.replace("_", ", "), value, interval, str(figure["n"]))
+    RichConsole(highlight=False).print(table)

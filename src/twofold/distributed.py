@@ -1,0 +1,37 @@
+"""Ranks, and what is gathered across them: the only module that knows there is more than one."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, distributed
+from torch.distributed.nn import functional as differentiable
+
+
+def world_size() -> int:
+    """How many processes train together; 1 without `torchrun`."""
+    return distributed.get_world_size() if _running() else 1
+
+
+def rank() -> int:
+    """This process's number, from 0."""
+    return distributed.get_rank() if _running() else 0
+
+
+def gather(embeddings: Tensor) -> Tensor:
+    """The rows of all ranks, in rank order: `(batch, dim)` to `(world_size * batch, dim)`.
+
+    Differentiable: each rank receives the gradient that every rank's loss has for its rows, so
+    that the average DistributedDataParallel takes is the gradient of the whole batch's loss.
+
+    Example:
+        >>> rows = torch.ones(4, 2)
+        >>> gather(rows) is rows  # a single process has all rows already
+        True
+    """
+    if world_size() == 1:
+        return embeddings
+    return torch.cat(differentiable.all_gather(embeddings))  # type: ignore[no-untyped-call]
+
+
+def _running() -> bool:
+    return distributed.is_available() and distributed.is_initialized()

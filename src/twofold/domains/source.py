@@ -1,0 +1,233 @@
+"""Items with their ids, labels and groups: what every domain hands to training and evaluation."""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from twofold.domains.cache import cache_folder
+from twofold.errors import TwofoldError
+
+_MEMORY_BYTES = 2 * 2**30  # rows of a memory map are copied into memory up to here
+_CHUNK_BYTES = 64 * 2**20
+_FINGERPRINT_ITEMS = 1000
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """A set of items as stored, with what is known of each.
+
+    Example:
+        >>> items = np.zeros((3, 1, 8, 8), np.uint8)
+        >>> source = Source(name="toy", items=items, ids=("a", "b", "c"))
+        >>> len(source), source.channels, source.take([2, 0]).ids
+        (3, 1, ('c', 'a'))
+    """
+
+    name: str
+    """What the set is called in reports."""
+    items: np.ndarray
+    """Items `(n, channels, height, width)` in their stored type; a memory map is welcome."""
+    ids: Sequence[str]
+    """One name for each item, no two alike."""
+    labels: np.ndarray | None = None
+    """Class of each item, int64 `(n,)`, counted from 0."""
+    label_names: tuple[str, ...] = ()
+    """Name of each class."""
+    groups: np.ndarray | None = None
+    """Group of each item `(n,)`, such as its patient: a split never separates a group."""
+    skipped: tuple[tuple[str, str], ...] = ()
+    """Path and reason of each file that could not be read."""
+
+    def __post_init__(self) -> None:
+        count = len(self.items)
+        if self.items.ndim != 4 or 0 in self.items.shape:
+            raise TwofoldError(
+                f"items of '{self.name}' have shape {self.items.shape}; "
+                "they must be (n, channels, height, width), none of them 0"
+            )
+        for what, values in (("ids", self.ids), ("labels", self.labels), ("groups", self.groups)):
+            if values is not None and len(values) != count:
+                raise TwofoldError(
+                    f"'{self.name}' has {len(values)} {what} for {count} items; "
+                    "there must be one for each item"
+                )
+        _check_unique(self.name, self.ids)
+        if self.labels is not None:
+            _check_labels(self.name, self.labels, self.label_names)
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    @property
+    def channels(self) -> int:
+        """How many channels an item has."""
+        return int(self.items.shape[1])
+
+    @property
+    def height(self) -> int:
+        """Height of an item in pixels."""
+        return int(self.items.shape[2])
+
+    @property
+    def width(self) -> int:
+        """Width of an item in pixels."""
+        return int(self.items.shape[3])
+
+    def take(self, index: Sequence[int] | np.ndarray) -> Source:
+        """The items at `index`, in that order.
+
+        A run of neighbours is a view. Other rows are copied: into memory, or from a memory map
+        beyond 2 GiB into a nameless file in the cache folder, which goes when the items go.
+        """
+        chosen = np.asarray(index, dtype=np.int64)
+        return replace(
+            self,
+            items=_rows(self.items, chosen),
+            ids=tuple(self.ids[i] for i in chosen),
+            labels=None if self.labels is None else self.labels[chosen],
+            groups=None if self.groups is None else self.groups[chosen],
+        )
+
+    def fingerprint(self) -> str:
+        """Sixteen hex digits that change with the shape, type, labels or contents.
+
+        Contents are read at up to 1000 evenly spaced items, so that it stays quick on large sets.
+
+        Example:
+            >>> zeros = Source(name="a", items=np.zeros((2, 1, 4, 4)), ids=("a", "b"))
+            >>> ones = Source(name="b", items=np.ones((2, 1, 4, 4)), ids=("a", "b"))
+            >>> zeros.fingerprint() == ones.fingerprint()
+            False
+        """
+        digest = hashlib.blake2b(digest_size=8)
+        digest.update(f"{self.items.shape} {self.items.dtype.name}".encode())
+        count = min(len(self), _FINGERPRINT_ITEMS)
+        for i in np.linspace(0, len(self) - 1, count).round().astype(np.int64):
+            digest.update(np.ascontiguousarray(self.items[i]).tobytes())
+        if self.labels is not None:
+            digest.update(self.labels.tobytes())
+            digest.update("\0".join(self.label_names).encode("utf-8", "surrogateescape"))
+        return digest.hexdigest()
+
+
+@dataclass(frozen=True, eq=False)
+class Data:
+    """A set to train on, and one that training never sees."""
+
+    name: str
+    """What the pair is called in reports."""
+    train: Source
+    """Items to train on."""
+    test: Source
+    """Items to evaluate on, of the same shape and type."""
+    note: str
+    """One line on what it is and how it was split."""
+
+    def __post_init__(self) -> None:
+        for what, here, there in (
+            ("shape", self.train.items.shape[1:], self.test.items.shape[1:]),
+            ("type", self.train.items.dtype, self.test.items.dtype),
+        ):
+            if here != there:
+                raise TwofoldError(
+                    f"test items of '{self.name}' have {what} {there}, train items {here}; "
+                    "both must be the same (channels, height, width) and stored type"
+                )
+        if self.train.labels is not None and self.test.labels is not None:
+            here, there = self.train.label_names, self.test.label_names
+            if here != there:
+                raise TwofoldError(
+                    f"the classes of '{self.name}' differ: train has {_abridged(here)}, "
+                    f"test has {_abridged(there)}; give both the same label_names"
+                )
+
+
+def split(source: Source, *, test_fraction: float = 0.2, seed: int = 0) -> tuple[Source, Source]:
+    """Divides a set into one to train on and one to test on.
+
+    Each id is hashed with the seed and the smallest hashes are the test set, so an item's side
+    does not depend on the order of the items. Where there are groups, whole groups are divided.
+
+    Args:
+        source: What to divide.
+        test_fraction: Share of the items (or groups) that is held out, in (0, 1).
+        seed: Another seed gives another split.
+
+    Returns:
+        Train and test set, both in the order of `source`.
+
+    Raises:
+        TwofoldError: If `test_fraction` is out of range or there are fewer than two to divide.
+
+    Example:
+        >>> ids = [f"item{i}" for i in range(10)]
+        >>> source = Source(name="toy", items=np.zeros((10, 1, 8, 8)), ids=ids)
+        >>> train, test = split(source, test_fraction=0.3)
+        >>> len(train), len(test), set(train.ids) & set(test.ids)
+        (7, 3, set())
+    """
+    if not 0 < test_fraction < 1:
+        raise TwofoldError(f"test_fraction is {test_fraction}; it must be in (0, 1)")
+    keys = source.ids if source.groups is None else [str(group) for group in source.groups]
+    distinct = sorted(set(keys), key=lambda key: _hash(seed, key))
+    if len(distinct) < 2:
+        what = "item" if source.groups is None else "group"
+        raise TwofoldError(f"'{source.name}' has one {what}; a split needs at least two")
+    count = min(max(1, round(test_fraction * len(distinct))), len(distinct) - 1)
+    held_out = set(distinct[:count])
+    is_test = np.array([key in held_out for key in keys])
+    return source.take(np.flatnonzero(~is_test)), source.take(np.flatnonzero(is_test))
+
+
+def _hash(seed: int, key: str) -> bytes:
+    # File names need not be valid Unicode; surrogateescape gives their bytes back.
+    text = f"{seed}:{key}".encode("utf-8", "surrogateescape")
+    return hashlib.blake2b(text, digest_size=16).digest()
+
+
+def _rows(items: np.ndarray, index: np.ndarray) -> np.ndarray:
+    if len(index) and index[0] >= 0 and np.array_equal(index, index[0] + np.arange(len(index))):
+        return items[index[0] : index[-1] + 1]
+    row_bytes = items.itemsize * int(np.prod(items.shape[1:]))
+    if not isinstance(items, np.memmap) or len(index) * row_bytes <= _MEMORY_BYTES:
+        return np.asarray(items[index])
+    with tempfile.TemporaryFile(dir=cache_folder()) as file:
+        shape = (len(index), *items.shape[1:])
+        rows = np.memmap(file, dtype=items.dtype, mode="w+", shape=shape)
+    chunk = max(1, _CHUNK_BYTES // row_bytes)
+    for start in range(0, len(index), chunk):
+        rows[start : start + chunk] = items[index[start : start + chunk]]
+    return rows
+
+
+def _check_unique(name: str, ids: Sequence[str]) -> None:
+    if len(set(ids)) < len(ids):
+        twice = next(key for key, count in Counter(ids).items() if count > 1)
+        raise TwofoldError(
+            f"the id {twice!r} of '{name}' occurs more than once; ids must be unique"
+        )
+
+
+def _check_labels(name: str, labels: np.ndarray, label_names: tuple[str, ...]) -> None:
+    if labels.dtype != np.int64 or labels.ndim != 1:
+        raise TwofoldError(
+            f"labels of '{name}' are {labels.dtype} of shape {labels.shape}; "
+            "they must be int64 of shape (n,)"
+        )
+    top = len(label_names) - 1 if label_names else None
+    if labels.min() < 0 or (top is not None and labels.max() > top):
+        raise TwofoldError(
+            f"labels of '{name}' run from {labels.min()} to {labels.max()}; "
+            f"they must be class numbers from 0{'' if top is None else f' to {top}'}"
+        )
+
+
+def _abridged(names: tuple[str, ...]) -> str:
+    shown = ", ".join(names[:4])
+    return f"{len(names)} ({shown}{', ...' if len(names) > 4 else ''})"

@@ -1,0 +1,137 @@
+"""A trained encoder with all it needs to be used: its network and its preprocessing."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from twofold.checkpoint import load_tensors, save_tensors
+from twofold.errors import TwofoldError
+from twofold.evaluate import features
+from twofold.folder import CONFIG, ENCODER
+from twofold.networks import build_encoder, num_features
+from twofold.preprocess import Preprocess
+
+
+class Encoder(nn.Module):
+    """Turns stored items into embeddings.
+
+    Args:
+        backbone: A network with `num_features`.
+        preprocess: From stored values to what the backbone reads.
+        spec: How `build_encoder` makes the backbone; None for a network of the user's own.
+    """
+
+    def __init__(
+        self, backbone: nn.Module, preprocess: Preprocess, spec: Mapping[str, Any] | None = None
+    ) -> None:
+        super().__init__()
+        self.backbone, self.preprocess, self.spec = backbone, preprocess, spec
+
+    @property
+    def num_features(self) -> int:
+        """Dimension of an embedding."""
+        return num_features(self.backbone)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Features `(batch, num_features)` of preprocessed images."""
+        result: Tensor = self.backbone(images)
+        return result
+
+    def embed(
+        self,
+        items: np.ndarray | Tensor,
+        *,
+        batch_size: int = 512,
+        device: str = "cpu",
+        precision: str = "float32",
+    ) -> np.ndarray:
+        """Embeddings `(n, num_features)` in float32 of items as they are stored.
+
+        Args:
+            items: `(n, channels, height, width)`, or `(n, height, width)` for one channel, in the
+                range and type of the training data.
+            batch_size: Items encoded at a time.
+            device: Where to compute.
+            precision: `float32` or `bf16`.
+        """
+        stored = items.detach().cpu().numpy() if isinstance(items, Tensor) else np.asarray(items)
+        stored = stored[:, None] if stored.ndim == 3 else stored
+        if stored.ndim != 4 or stored.shape[1] != self.preprocess.channels:
+            raise TwofoldError(
+                f"items have shape {tuple(np.shape(items))}; this encoder reads "
+                f"(n, {self.preprocess.channels}, height, width)"
+            )
+        return features(
+            self.backbone,
+            stored,
+            self.preprocess,
+            batch_size=batch_size,
+            device=device,
+            precision=precision,
+        ).numpy()
+
+    def save(self, path: Path) -> None:
+        """Writes weights, network name and preprocessing to one safetensors file."""
+        facts = {"spec": self.spec, "preprocess": dataclasses.asdict(self.preprocess)}
+        save_tensors(path, self.backbone.state_dict(), facts)
+
+
+def load(run: str | Path, *, backbone: nn.Module | None = None) -> Encoder:
+    """The encoder of a run, ready to embed.
+
+    Args:
+        run: A run folder, or an `encoder.safetensors`.
+        backbone: The network, if the run trained one of the user's own.
+
+    Raises:
+        TwofoldError: If there is no finished encoder, the file is damaged, or a network is needed.
+    """
+    path = Path(run)
+    path = path / ENCODER if path.is_dir() else path
+    if not path.exists() and (path.parent / CONFIG).exists():
+        raise TwofoldError(
+            f"{path.parent} has no encoder yet; finish it with "
+            f"`twofold pretrain --resume {path.parent}`"
+        )
+    tensors, facts = load_tensors(path)
+    spec = facts["spec"]
+    if backbone is None and spec is None:
+        raise TwofoldError(
+            f"{path} holds a network of your own; pass it: load({str(run)!r}, backbone=...)"
+        )
+    network = backbone if backbone is not None else build_encoder(**spec)
+    try:
+        network.load_state_dict(tensors)
+    except RuntimeError as error:
+        reason = str(error).splitlines()[-1].strip()
+        raise TwofoldError(f"{path} does not fit the network: {reason}") from None
+    preprocess = facts["preprocess"]
+    for name in ("mean", "std"):
+        preprocess[name] = tuple(preprocess[name])
+    return Encoder(network.eval(), Preprocess(**preprocess), spec)
+
+
+def untrained(encoder: Encoder, *, seed: int) -> nn.Module:
+    """The same network before any training: the baseline to beat.
+
+    A network of the user's own is copied and every module that can be is reset.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        if encoder.spec is not None:
+            return build_encoder(**encoder.spec).eval()
+        import copy
+
+        fresh = copy.deepcopy(encoder.backbone)
+        for module in fresh.modules():
+            reset = getattr(module, "reset_parameters", None)
+            if callable(reset):
+                reset()
+        return fresh.eval()

@@ -1,0 +1,16 @@
+from .features import features as features
+from .features import frozen as frozen
+from .health import Health as Health
+from .health import alignment as alignment
+from .health import health as health
+from .health import rankme as rankme
+from .health import uniformity as uniformity
+from .intervals import accuracy as accuracy
+from .intervals import wilson as wilson
+from .knn import knn as knn
+from .knn import neighbours as neighbours
+from .linear import LinearProbe as LinearProbe
+from .linear import linear_probe as linear_probe
+from .protocol import Evaluation as Evaluation
+from .protocol import evaluate as evaluate
+from .protocol import picture as picture

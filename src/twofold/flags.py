@@ -1,0 +1,109 @@
+"""Command-line flags from dataclasses, and one line for each mistake in them."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Literal, TypeVar
+
+import tyro
+
+from twofold.config import DataConfig, Settings
+from twofold.errors import TwofoldError
+from twofold.recipes import Recipe
+
+T = TypeVar("T")
+
+_CONFIG = (tyro.conf.AvoidSubcommands, tyro.conf.FlagCreatePairsOff)
+_FLAT = tyro.conf.arg(name="")  # the flags of a part carry no prefix
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pretrain:
+    """Train an encoder."""
+
+    recipe: Annotated[Recipe, _FLAT]
+    data: Annotated[DataConfig, _FLAT] = field(default_factory=DataConfig)
+    settings: Annotated[Settings, _FLAT] = field(default_factory=Settings)
+    out: Path | None = None
+    """Folder of the run; created."""
+    overwrite: bool = False
+    """Replace a run that --out already holds."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluate:
+    """Probe the frozen encoder of a run."""
+
+    data: Annotated[DataConfig, _FLAT] = field(default_factory=DataConfig)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Embed:
+    """Write the embeddings of any items."""
+
+    data: Annotated[DataConfig, _FLAT] = field(default_factory=DataConfig)
+    out: Path | None = None
+    """File to write, .npz: embeddings, ids, and labels if there are any."""
+    part: Literal["all", "train", "test"] = "all"
+    """Which part of the data."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preview:
+    """Draw items, their views, and what was drawn for each."""
+
+    recipe: Annotated[Recipe, _FLAT]
+    data: Annotated[DataConfig, _FLAT] = field(default_factory=DataConfig)
+    out: Path | None = None
+    """Picture to write, .png."""
+    rows: int = 8
+    """Items shown."""
+    seed: int = 0
+    """Seeds the draws."""
+
+
+_RULE = re.compile(r"^.*[-─]{5,}.*$", re.MULTILINE)
+
+
+def parse(kind: type[T], args: Sequence[str], *, prog: str, default: T | None = None) -> T:
+    """The dataclass `kind` from `args`.
+
+    Raises:
+        TwofoldError: In one line, for an unknown flag (the nearest is suggested), a value of the
+            wrong kind or one that the dataclass refuses.
+        SystemExit: With status 0 after printing the help.
+    """
+    if "-h" in args or "--help" in args:
+        tyro.cli(kind, args=["--help"], prog=prog, default=default, config=_CONFIG)
+    said = io.StringIO()
+    columns = os.environ.get("COLUMNS")
+    os.environ["COLUMNS"] = "10000"  # so that no message is broken over lines
+    try:
+        with contextlib.redirect_stderr(said), contextlib.redirect_stdout(said):
+            result: T = tyro.cli(kind, args=args, prog=prog, default=default, config=_CONFIG)  # type: ignore[assignment]
+            return result
+    except SystemExit:
+        raise TwofoldError(f"{_one_line(said.getvalue())} (all flags: {prog} --help)") from None
+    finally:
+        os.environ.pop("COLUMNS")
+        if columns is not None:
+            os.environ["COLUMNS"] = columns
+
+
+def _one_line(box: str) -> str:
+    """The message in the box that tyro draws (title, rule, message, rule, suggestions, ...)."""
+    parts = [part.split("\n") for part in _RULE.split(box)]
+    lines = [[line.strip("│| ") for line in part if line.strip("│| ")] for part in parts]
+    message = " ".join(lines[1] if len(lines) > 1 else lines[0])
+    message = message.removeprefix("Error parsing ").removeprefix("recipe.")
+    if message.startswith("Unrecognized options: "):
+        message = "unknown flag " + message.removeprefix("Unrecognized options: ").split(",")[0]
+        flags = [line.split()[0] for line in lines[2] if line.startswith("--")] if lines[2:] else []
+        message += f"; did you mean {flags[0]}?" if flags else ""
+    return message.rstrip(".")

@@ -1,0 +1,72 @@
+"""The run folder: who may begin one, what it holds, and how its files are written."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+from twofold.errors import TwofoldError
+
+CONFIG = "config.yaml"
+METRICS = "metrics.jsonl"
+CHECKPOINTS = "checkpoints"
+ENCODER = "encoder.safetensors"
+EVALUATION = "evaluation.json"
+ARTEFACTS = "evaluation.npz"
+REPORT = "report.html"
+SKIPPED = "skipped.tsv"
+
+
+def check_new(folder: Path, *, overwrite: bool = False) -> None:
+    """Refuses a folder that holds something else, or a run that is not to be replaced."""
+    if folder.exists() and not folder.is_dir():
+        raise TwofoldError(f"{folder} is a file; a run needs a folder of its own")
+    if (folder / CONFIG).exists():
+        if not overwrite:
+            raise TwofoldError(
+                f"{folder} already holds a run; go on with `twofold pretrain --resume {folder}`, "
+                "choose another --out, or replace it with --overwrite"
+            )
+    elif folder.exists() and any(folder.iterdir()):
+        raise TwofoldError(f"{folder} is not empty and holds no run; choose another --out")
+
+
+def check_run(folder: Path) -> Path:
+    """`folder`, if it holds a run."""
+    if not (folder / CONFIG).exists():
+        finding = f"has no {CONFIG}" if folder.is_dir() else "does not exist"
+        raise TwofoldError(f"{folder} is no run: it {finding}")
+    return folder
+
+
+def clear(folder: Path) -> None:
+    """Removes what a run leaves, and nothing else."""
+    for name in (CONFIG, METRICS, ENCODER, EVALUATION, ARTEFACTS, REPORT, SKIPPED):
+        (folder / name).unlink(missing_ok=True)
+    shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
+
+
+def read_metrics(folder: Path) -> list[dict[str, Any]]:
+    """The lines of `metrics.jsonl`; one that was cut short by a crash is left out."""
+    path = folder / METRICS
+    lines = []
+    for line in path.read_text().splitlines() if path.exists() else []:
+        try:
+            lines.append(json.loads(line))
+        except json.JSONDecodeError:
+            continue
+    return lines
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Replaces the file at `path` by `data`, all of it or nothing, even if the machine stops."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    with beside.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    beside.replace(path)

@@ -1,0 +1,100 @@
+"""Batches of views, prepared ahead of the training step."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from twofold.augment import Views, permutation
+from twofold.objectives import Batch
+from twofold.preprocess import Preprocess
+
+
+class Loader:
+    """Turns step numbers into batches; a batch is a pure function of the step.
+
+    Step `s` belongs to epoch `s // steps_per_epoch`; each epoch goes through the items once, in
+    an order drawn from (seed, epoch), and leaves out what does not fill a batch. Threads prepare
+    batches ahead and change nothing in them.
+
+    Args:
+        items: Stored items `(n, channels, height, width)`.
+        labels: Class of each item `(n,)`, or None.
+        views: Draws and renders the views.
+        preprocess: Scales stored values.
+        batch_size: Items a batch, <= n.
+        view_size: Height and width of the views at a step.
+        device: Where views are rendered.
+        threads: How many threads prepare batches ahead; 0 prepares each where it is used.
+        seed: Seed of the order.
+    """
+
+    def __init__(
+        self,
+        items: np.ndarray,
+        labels: np.ndarray | None,
+        *,
+        views: Views,
+        preprocess: Preprocess,
+        batch_size: int,
+        view_size: Callable[[int], int],
+        device: str,
+        threads: int,
+        seed: int,
+    ) -> None:
+        self.items, self.labels = items, labels
+        self.views, self.preprocess = views, preprocess
+        self.batch_size, self.view_size = batch_size, view_size
+        self.device, self.threads, self.seed = device, threads, seed
+        self.steps_per_epoch = len(items) // batch_size
+        self._order: tuple[int, np.ndarray] | None = None
+
+    def batch(self, step: int) -> Batch:
+        """The batch of `step`."""
+        epoch, position = divmod(step, self.steps_per_epoch)
+        chosen = self._epoch_order(epoch)[position * self.batch_size :][: self.batch_size]
+        index = np.sort(chosen)  # so that a memory map is read forwards
+        images = self.preprocess.unit(self.items[index], self.device)
+        views, draws = self.views(images, index, epoch, size=self.view_size(step))
+        labels = None if self.labels is None else torch.from_numpy(self.labels[index])
+        return Batch(
+            views=tuple(self._standardize(view) for view in views),
+            draws=tuple(draws),
+            index=torch.from_numpy(index),
+            labels=None if labels is None else labels.to(self.device),
+        )
+
+    def batches(self, start: int, stop: int) -> Iterator[Batch]:
+        """The batches of steps `start` to `stop - 1`, in order, prepared ahead by the threads."""
+        if self.threads == 0:
+            yield from map(self.batch, range(start, stop))
+            return
+        compute_threads = torch.get_num_threads()
+        steps = iter(range(start, stop))
+        ahead: deque[Future[Batch]] = deque()
+        pool = ThreadPoolExecutor(self.threads, "loader", torch.set_num_threads, (1,))
+        try:
+            ahead.extend(pool.submit(self.batch, step) for step in islice(steps, self.threads + 1))
+            while ahead:
+                batch = ahead.popleft().result()
+                torch.set_num_threads(compute_threads)  # for this thread; the loaders keep their 1
+                ahead.extend(pool.submit(self.batch, step) for step in islice(steps, 1))
+                yield batch
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+    def _epoch_order(self, epoch: int) -> np.ndarray:
+        order = self._order
+        if order is None or order[0] != epoch:
+            order = (epoch, permutation(len(self.items), seed=self.seed, epoch=epoch))
+            self._order = order
+        return order[1]
+
+    def _standardize(self, view: Tensor) -> Tensor:
+        return self.preprocess.standardize(view).to(memory_format=torch.channels_last)

@@ -1,0 +1,89 @@
+"""Is it learning? Health and an online kNN while the run goes on, from training data alone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from torch import nn
+
+from twofold.augment import Views
+from twofold.domains import Source
+from twofold.evaluate import features, health, knn, wilson
+from twofold.hardware import Hardware
+from twofold.preprocess import Preprocess
+
+_HEALTH_ITEMS = 2048
+_BANK_ITEMS = 10_000
+
+
+class Monitor:
+    """Measures an encoder on part of the training data.
+
+    Health comes from the features of two views of the same items. The kNN classifies the
+    held-out items, which the run does not train on, by their neighbours among the others.
+
+    Args:
+        trained: Items the run trains on.
+        held_out: Items it does not, with labels; None if there are no labels.
+        views: Gives the two views, drawn from an epoch of their own.
+        preprocess: What the encoder reads.
+        hardware: Device and precision.
+    """
+
+    def __init__(
+        self,
+        trained: Source,
+        held_out: Source | None,
+        *,
+        views: Views,
+        preprocess: Preprocess,
+        hardware: Hardware,
+    ) -> None:
+        self.bank = _evenly(trained, _BANK_ITEMS)
+        self.queries = held_out
+        self.preprocess, self.hardware = preprocess, hardware
+        index = np.arange(min(_HEALTH_ITEMS, len(self.bank)))
+        images = preprocess.unit(self.bank.items[index])
+        self.pair = [view.numpy() for view in views(images, index, 2**31)[0]]
+
+    def __call__(self, encoder: nn.Module) -> dict[str, Any]:
+        """The record of one epoch: `knn` (or None) and `health`."""
+        first, second = (self._features(encoder, view, as_views=True) for view in self.pair)
+        state = health(first, pair=second)
+        return {"knn": self._knn(encoder), "health": vars(state)}
+
+    def _knn(self, encoder: nn.Module) -> dict[str, Any] | None:
+        if self.queries is None or self.bank.labels is None or self.queries.labels is None:
+            return None
+        predicted = knn(
+            self._features(encoder, self.bank.items),
+            self.bank.labels,
+            self._features(encoder, self.queries.items),
+        )
+        total = len(self.queries)
+        correct = int((np.asarray(predicted) == self.queries.labels).sum())
+        return {"value": correct / total, "ci95": list(wilson(correct, total)), "n": total}
+
+    def _features(self, encoder: nn.Module, items: np.ndarray, *, as_views: bool = False) -> Any:
+        preprocess = _as_rendered(self.preprocess) if as_views else self.preprocess
+        return features(
+            encoder,
+            items,
+            preprocess,
+            precision=self.hardware.precision,
+            device=self.hardware.device,
+        )
+
+
+def _as_rendered(preprocess: Preprocess) -> Preprocess:
+    """The preprocessing of images that are in [0, 1] already."""
+    from dataclasses import replace
+
+    return replace(preprocess, low=0.0, high=1.0)
+
+
+def _evenly(source: Source, count: int) -> Source:
+    if len(source) <= count:
+        return source
+    return source.take(np.linspace(0, len(source) - 1, count).astype(np.int64))

@@ -1,0 +1,5 @@
+"""Networks: encoders by name and the heads that objectives put on them."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,0 +1,135 @@
+"""Encoders by name, for any number of channels."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor, nn
+
+from twofold.errors import TwofoldError, nearest
+from twofold.networks.names import check_encoder
+from twofold.networks.resnet import ResNet, Stem
+
+_LOW_RESOLUTION = 64  # up to this many pixels a 7x7 stride-2 stem and pooling discard too much
+_TINY = 16  # below this many pixels every stride counts
+
+_RESNETS: dict[str, dict[str, Any]] = {
+    "resnet-small": {"depths": (1, 1, 1, 1), "width": 32},
+    "resnet18": {"depths": (2, 2, 2, 2), "width": 64},
+    "resnet34": {"depths": (3, 4, 6, 3), "width": 64},
+    "resnet50": {"depths": (3, 4, 6, 3), "width": 64, "bottleneck": True},
+}
+
+
+def build_encoder(
+    name: str,
+    *,
+    channels: int = 3,
+    image_size: int = 32,
+    width: float = 1.0,
+    stem: Stem | None = None,
+) -> nn.Module:
+    """The bare network of that name: images in, features `(batch, num_features)` out.
+
+    Args:
+        name: A key of `ENCODERS`, `timm/NAME` or `torchvision/NAME`.
+        channels: Channels of the images, >= 1.
+        image_size: Height and width in pixels; chooses the stem, and the position embedding of
+            transformers.
+        width: Factor on the channels of our own ResNets, > 0.
+        stem: Overrides the choice for our own ResNets: `low-resolution` up to 64 px and
+            `imagenet` above, but `strided` for `resnet-small` from 16 to 64 px.
+
+    Raises:
+        TwofoldError: If the name is unknown, or an option does not apply to it.
+
+    Example:
+        >>> import torch
+        >>> encoder = build_encoder("resnet-small", channels=1, image_size=28)
+        >>> encoder(torch.zeros(2, 1, 28, 28)).shape == (2, encoder.num_features)
+        True
+    """
+    check_encoder(name)
+    if channels < 1 or image_size < 1 or not width > 0:
+        raise TwofoldError(
+            f"channels, image_size and width must be positive; they are {channels}, {image_size} "
+            f"and {width}"
+        )
+    if name in _RESNETS:
+        shape = _RESNETS[name]
+        return ResNet(
+            **(shape | {"width": max(1, round(shape["width"] * width))}),
+            channels=channels,
+            stem=stem or _default_stem(name, image_size),
+        )
+    if width != 1.0 or stem is not None:
+        raise TwofoldError(f"width and stem apply to twofold's own ResNets; {name} has neither")
+    library, _, model = name.partition("/")
+    return (_timm if library == "timm" else _Torchvision)(model, channels, image_size)
+
+
+def _default_stem(name: str, image_size: int) -> Stem:
+    if name == "resnet-small" and _TINY <= image_size <= _LOW_RESOLUTION:
+        return "strided"
+    return "low-resolution" if image_size <= _LOW_RESOLUTION else "imagenet"
+
+
+def _timm(model: str, channels: int, image_size: int) -> nn.Module:
+    try:
+        import timm
+    except ImportError:
+        raise TwofoldError(
+            f"encoder timm/{model} needs timm, which is not installed; pip install twofold[timm]"
+        ) from None
+    if not timm.is_model(model):
+        guess = nearest(model, timm.list_models())
+        raise TwofoldError(f"timm has no model {model!r}; the nearest is {guess!r}")
+    options: dict[str, Any] = {"num_classes": 0, "in_chans": channels}
+    try:
+        network: nn.Module = timm.create_model(model, **options, img_size=image_size)
+    except TypeError:  # convolutional models take any size and know no such option
+        network = timm.create_model(model, **options)
+    return network
+
+
+class _Torchvision(nn.Module):
+    """A torchvision classifier without its last layer."""
+
+    def __init__(self, model: str, channels: int, image_size: int) -> None:
+        super().__init__()
+        from torchvision import models
+
+        if model not in models.list_models(module=models):
+            guess = nearest(model, models.list_models(module=models))
+            raise TwofoldError(f"torchvision has no classifier {model!r}; nearest is {guess!r}")
+        options = {"image_size": image_size} if model.startswith("vit_") else {}
+        self.network: nn.Module = models.get_model(model, weights=None, **options)
+        linear = [pair for pair in self.network.named_modules() if isinstance(pair[1], nn.Linear)]
+        if not linear:
+            raise TwofoldError(f"torchvision/{model} ends in no linear layer that could be removed")
+        name, last = linear[-1]
+        self.num_features = int(last.in_features)
+        self.network.set_submodule(name, nn.Identity())
+        if channels != 3:
+            name, first = next(
+                (name, module)
+                for name, module in self.network.named_modules()
+                if isinstance(module, nn.Conv2d)
+            )
+            self.network.set_submodule(name, _with_channels(first, channels))
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Features `(batch, num_features)`."""
+        features = self.network(images)
+        return features if isinstance(features, Tensor) else features.logits  # inception, googlenet
+
+
+def _with_channels(conv: nn.Conv2d, channels: int) -> nn.Conv2d:
+    return nn.Conv2d(
+        channels,
+        conv.out_channels,
+        conv.kernel_size,  # type: ignore[arg-type]
+        conv.stride,  # type: ignore[arg-type]
+        conv.padding,  # type: ignore[arg-type]
+        bias=conv.bias is not None,
+    )

@@ -1,0 +1,3 @@
+from .contact_sheet import contact_sheet as contact_sheet
+from .contact_sheet import preview as preview
+from .page import write as write

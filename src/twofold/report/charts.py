@@ -1,0 +1,259 @@
+"""Curves as inline SVG that takes its colours and fonts from the page, in light and in dark."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from markupsafe import Markup, escape
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_WIDE, _HALF, _NARROW = (860, 320), (420, 250), (350, 260)
+_LABEL_ROOM = 108
+"""Pixels right of the axes for the names of the lines."""
+_MAX_POINTS = 400
+_FONT = 12
+# Colours that matplotlib writes and that the page replaces by its own.
+_COLOURS = {
+    "#0a0001": "var(--ink)",
+    "#0a0002": "var(--muted)",
+    "#0a0003": "var(--line)",
+    "#0a0004": "var(--accent)",
+    "#0a0005": "var(--second)",
+}
+_INK, _MUTED, _GRID, ACCENT, SECOND = _COLOURS
+
+
+@dataclass(frozen=True, eq=False)
+class Curve:
+    """One measured quantity along the training."""
+
+    label: str
+    """Its name, printed at its end."""
+    x: np.ndarray
+    """Where it was measured `(points,)`."""
+    y: np.ndarray
+    """What was measured `(points,)`; gaps are NaN."""
+    low: np.ndarray | None = None
+    """Lower end of its interval `(points,)`."""
+    high: np.ndarray | None = None
+    """Upper end of its interval `(points,)`."""
+    smooth: bool = False
+    """Whether it is noisy: then it is drawn faint, with its running mean on top."""
+    points: bool = False
+    """Whether every point is marked."""
+
+
+@dataclass(frozen=True, eq=False)
+class Level:
+    """A known value to compare a curve with, such as what guessing gives."""
+
+    label: str
+    """Its name, printed at its end."""
+    x: np.ndarray
+    """Where it is known `(points,)`."""
+    y: np.ndarray
+    """Its value there `(points,)`."""
+    style: str = "--"
+    """Dash pattern, as matplotlib names it."""
+
+
+def line_chart(
+    curve: Curve,
+    levels: Sequence[Level] = (),
+    *,
+    x_label: str,
+    y_label: str,
+    description: str,
+    wide: bool = False,
+    y_range: tuple[float, float] | None = None,
+) -> Markup:
+    """One curve with its levels as inline SVG; a second form of a wide one is for narrow screens.
+
+    Args:
+        curve: What was measured.
+        levels: What to compare it with.
+        x_label: Below the axis.
+        y_label: Above the axis, with the unit.
+        description: What the chart shows, in words, for those who cannot see it.
+        wide: Whether it spans the page rather than half of it.
+        y_range: Limits of the vertical axis; fitted to the values if None.
+
+    Returns:
+        One `<svg>`, or two of which the page shows one.
+
+    Example:
+        >>> curve = Curve("loss", np.arange(3.0), np.array([3.0, 2.0, 1.0]))
+        >>> svg = line_chart(curve, x_label="step", y_label="loss", description="It falls.")
+        >>> svg.startswith("<svg"), 'aria-label="It falls."' in svg
+        (True, True)
+    """
+    sizes = {"wide": _WIDE, "narrow": _NARROW} if wide else {"": _HALF}
+    drawn = [
+        _draw(curve, levels, x_label, y_label, y_range, size, name, description)
+        for name, size in sizes.items()
+    ]
+    return Markup("").join(drawn)
+
+
+def _draw(
+    curve: Curve,
+    levels: Sequence[Level],
+    x_label: str,
+    y_label: str,
+    y_range: tuple[float, float] | None,
+    size: tuple[int, int],
+    css_class: str,
+    description: str,
+) -> Markup:
+    import matplotlib as mpl
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+    from matplotlib.figure import Figure
+
+    width, height = size
+    style = {"svg.fonttype": "none", "font.size": _FONT, "svg.hashsalt": "twofold"}
+    with mpl.rc_context({**style, "path.simplify_threshold": 0.5}):
+        figure = Figure(figsize=(width / 72, height / 72), dpi=72)
+        FigureCanvasSVG(figure)
+        left, bottom, top = 52 / width, 44 / height, 1 - 30 / height
+        right = 1 - _LABEL_ROOM / width
+        axes = figure.add_axes((left, bottom, right - left, top - bottom))
+        _frame(axes, x_label, y_label)
+        _plot(axes, curve, levels)
+        if y_range is not None:
+            axes.set_ylim(*y_range)
+        _name_lines(axes, curve, levels, (top - bottom) * height)
+        buffer = io.StringIO()
+        nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+        figure.savefig(buffer, format="svg", transparent=True, metadata=nothing)
+    return _themed(buffer.getvalue(), css_class, description)
+
+
+def _frame(axes: Axes, x_label: str, y_label: str) -> None:
+    """Horizontal grid lines and nothing else that a reader does not need."""
+    axes.spines[["top", "right", "left"]].set_visible(False)
+    axes.spines["bottom"].set_color(_GRID)
+    axes.grid(axis="y", color=_GRID, linewidth=1)
+    axes.set_axisbelow(True)
+    axes.tick_params(colors=_MUTED, length=0, pad=6)
+    axes.locator_params(axis="both", nbins=6)
+    axes.locator_params(axis="y", nbins=5)
+    axes.set_xlabel(x_label, color=_MUTED, loc="left", labelpad=6)
+    axes.set_title(y_label, color=_MUTED, loc="left", fontsize=_FONT, pad=12, x=0)
+
+
+def _plot(axes: Axes, curve: Curve, levels: Sequence[Level]) -> None:
+    for level in levels:
+        x, y = _thinned(level.x, level.y)
+        axes.plot(x, y, level.style, color=_MUTED, linewidth=1.3)
+    x, y = _thinned(curve.x, curve.y)
+    if curve.low is not None and curve.high is not None:
+        axes.fill_between(
+            curve.x, curve.low, curve.high, color=ACCENT, alpha=0.18, linewidth=0, zorder=2
+        )
+    if curve.smooth and len(x) > 20:
+        axes.plot(x, y, color=ACCENT, linewidth=1, alpha=0.35)
+        x, y = _running_mean(x, y)
+    marker = {"marker": "o", "markersize": 4.5} if curve.points else {}
+    axes.plot(x, y, color=ACCENT, linewidth=2, solid_joinstyle="round", **marker)
+    axes.margins(x=0.01, y=0.08)
+
+
+def _name_lines(axes: Axes, curve: Curve, levels: Sequence[Level], height: float) -> None:
+    """Name every line where it ends, names apart from each other even where lines meet."""
+    ends = [(_last(curve.y), curve.label, ACCENT, "bold")]
+    ends += [(_last(level.y), level.label, _MUTED, "normal") for level in levels]
+    bottom, top = axes.get_ylim()
+    apart = 1.35 * _FONT / height
+    places: list[float] = []
+    shown = sorted((e for e in ends if np.isfinite(e[0])), key=lambda end: end[0])
+    for value, *_ in shown:
+        place = (value - bottom) / (top - bottom)
+        places.append(max(place, places[-1] + apart) if places else place)
+    overflow = max(0.0, places[-1] - 1) if places else 0.0
+    for i in reversed(range(len(places))):
+        limit = places[i + 1] - apart if i + 1 < len(places) else 1.0
+        places[i] = min(places[i], limit) if overflow else places[i]
+    for place, (_, label, colour, weight) in zip(places, shown, strict=True):
+        axes.annotate(
+            label,
+            (1, place),
+            xytext=(8, 0),
+            xycoords="axes fraction",
+            textcoords="offset points",
+            color=colour,
+            fontweight=weight,
+            va="center",
+            annotation_clip=False,
+        )
+
+
+def _last(values: np.ndarray) -> float:
+    finite = values[np.isfinite(values)]
+    return float(finite[-1]) if len(finite) else float("nan")
+
+
+def _thinned(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """At most `_MAX_POINTS` points: means of neighbours, so that no swing is picked or dropped."""
+    if len(x) <= _MAX_POINTS:
+        return x, y
+    parts = np.array_split(np.arange(len(x)), _MAX_POINTS)
+    return np.array([x[p].mean() for p in parts]), np.array([y[p].mean() for p in parts])
+
+
+def _running_mean(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The mean over a window of a twentieth of the points, shorter at both ends."""
+    reach = max(1, len(y) // 40)
+    windows = [y[max(0, i - reach) : i + reach + 1] for i in range(len(y))]
+    return x, np.array([window.mean() for window in windows])
+
+
+def _themed(svg: str, css_class: str, description: str) -> Markup:
+    """Matplotlib's SVG as part of a page: the page's colours and font, no ids that could clash."""
+    body = svg[svg.index("<svg") :]
+    body = re.sub(r"<metadata>.*?</metadata>", "", body, flags=re.DOTALL)
+    body = re.sub(r"<style.*?</style>", "", body, flags=re.DOTALL)
+    for colour, variable in _COLOURS.items():
+        body = body.replace(colour, variable)
+    body = re.sub(r"font: (?:(bold|\d{3}) )?[\d.]+px [^;\"]+;?", _weight, body)
+    body = re.sub(r"font-(?:family|size): [^;\"]+;?\s*", "", body)
+    body = re.sub(r' transform="rotate\(-0 [^"]*"', "", body)
+    body = re.sub(r"(\d+\.\d{2})\d+", r"\1", body)
+    body = re.sub(r"\s*\n\s*", " ", body)
+    body = _private_ids(body, css_class)
+    head = re.search(r"viewBox=\"([^\"]+)\"", body)
+    view_box = head[1] if head else ""
+    inside = body[body.index(">") + 1 :]
+    # Matplotlib escapes the text it writes; only the attributes below are ours.
+    return Markup('<svg class="chart {}" viewBox="{}" role="img" aria-label="{}">').format(
+        css_class, view_box, escape(description)
+    ) + Markup(inside)
+
+
+def _weight(font: re.Match[str]) -> str:
+    return "font-weight: 600;" if font[1] else ""
+
+
+def _private_ids(body: str, css_class: str) -> str:
+    """Drop ids nothing refers to; make the others depend on the drawing's content."""
+    used = set(re.findall(r'(?:href="#|url\(#)([^")]+)', body))
+    key = f"{_checksum(body):08x}{css_class}"
+
+    def rename(match: re.Match[str]) -> str:
+        return f' id="{match[1]}-{key}"' if match[1] in used else ""
+
+    body = re.sub(r'\sid="([^"]+)"', rename, body)
+    body = re.sub(r'xlink:href="#([^"]+)"', rf'href="#\1-{key}"', body)
+    return re.sub(r"url\(#([^)]+)\)", rf"url(#\1-{key})", body)
+
+
+def _checksum(text: str) -> int:
+    import zlib
+
+    return zlib.crc32(text.encode())

@@ -1,0 +1,133 @@
+"""What a run left on disk, read with care: a run may have been interrupted at any moment."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from twofold.errors import TwofoldError
+
+Record = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """The contents of a run folder; what is missing is empty."""
+
+    path: Path
+    """The folder."""
+    config: Record = field(default_factory=dict)
+    """`config.yaml`."""
+    config_text: str = ""
+    """`config.yaml` as written."""
+    steps: list[Record] = field(default_factory=list)
+    """The lines of `metrics.jsonl` of kind "step", by step, each step once."""
+    epochs: list[Record] = field(default_factory=list)
+    """Its lines of kind "epoch", by epoch, each epoch once."""
+    end: Record | None = None
+    """Its line of kind "end"; None while a run has not ended."""
+    evaluation: Record = field(default_factory=dict)
+    """`evaluation.json`."""
+    arrays: dict[str, np.ndarray] = field(default_factory=dict)
+    """`evaluation.npz`."""
+    notes: tuple[str, ...] = ()
+    """One sentence for everything that could not be read."""
+
+
+def read(path: str | Path) -> RunFolder:
+    """Read a run folder, whatever part of it exists.
+
+    Args:
+        path: A folder that holds at least `config.yaml` or `metrics.jsonl`.
+
+    Raises:
+        TwofoldError: If there is no such folder, or it is not a run folder.
+    """
+    path = Path(path)
+    if not path.is_dir():
+        raise TwofoldError(f"run folder {str(path)!r} does not exist")
+    if not any((path / name).exists() for name in ("config.yaml", "metrics.jsonl")):
+        raise TwofoldError(
+            f"{str(path)!r} is not a run folder: it holds neither config.yaml nor metrics.jsonl"
+        )
+    notes: list[str] = []
+    config, config_text = _config(path / "config.yaml", notes)
+    records = _metrics(path / "metrics.jsonl", notes)
+    end = [record for record in records if record.get("kind") == "end"]
+    return RunFolder(
+        path=path,
+        config=config,
+        config_text=config_text,
+        steps=_last_of_each(records, "step"),
+        epochs=_last_of_each(records, "epoch"),
+        end=end[-1] if end else None,
+        evaluation=_evaluation(path / "evaluation.json", notes),
+        arrays=_arrays(path / "evaluation.npz", notes),
+        notes=tuple(notes),
+    )
+
+
+def _config(path: Path, notes: list[str]) -> tuple[Record, str]:
+    if not path.exists():
+        notes.append("config.yaml is missing, so the settings of this run are not known.")
+        return {}, ""
+    text = path.read_text(encoding="utf-8")
+    try:
+        loaded = yaml.safe_load(text)
+    except yaml.YAMLError:
+        notes.append("config.yaml could not be read as YAML; it is shown as it is.")
+        return {}, text
+    return (loaded if isinstance(loaded, dict) else {}), text
+
+
+def _metrics(path: Path, notes: list[str]) -> list[Record]:
+    if not path.exists():
+        return []
+    records, unreadable = [], 0
+    lines = path.read_text(encoding="utf-8").splitlines()
+    for number, line in enumerate(lines, start=1):
+        try:
+            record = json.loads(line)
+        except json.JSONDecodeError:
+            # A run that was stopped while it wrote leaves half a last line: that is no news.
+            unreadable += bool(line.strip()) and number < len(lines)
+            continue
+        if isinstance(record, dict):
+            records.append(record)
+    if unreadable:
+        notes.append(f"{unreadable} of {len(lines)} lines of metrics.jsonl could not be read.")
+    return records
+
+
+def _last_of_each(records: list[Record], kind: str) -> list[Record]:
+    """A resumed run writes the steps since its checkpoint again: the last writing counts."""
+    by_number = {r[kind]: r for r in records if r.get("kind") == kind and kind in r}
+    return [by_number[number] for number in sorted(by_number)]
+
+
+def _evaluation(path: Path, notes: list[str]) -> Record:
+    if not path.exists():
+        return {}
+    try:
+        loaded = json.loads(path.read_text(encoding="utf-8"))
+    except json.JSONDecodeError:
+        notes.append("evaluation.json could not be read.")
+        return {}
+    return loaded if isinstance(loaded, dict) else {}
+
+
+def _arrays(path: Path, notes: list[str]) -> dict[str, np.ndarray]:
+    if not path.exists():
+        return {}
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            return {name: archive[name] for name in archive.files}
+    except (ValueError, OSError, zipfile.BadZipFile):
+        notes.append("evaluation.npz could not be read.")
+        return {}

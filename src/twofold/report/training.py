@@ -1,0 +1,224 @@
+"""The course of a training: losses between chance and floor, online kNN, health, speed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from markupsafe import Markup
+
+from twofold.report import wording
+from twofold.report.charts import Curve, Level, line_chart
+from twofold.report.run_folder import Record, RunFolder
+
+_HEALTH = {
+    "std_ratio": ("Spread", "1 if embeddings fill the sphere evenly, 0 if all are the same"),
+    "rankme": ("Effective rank", "how many directions the embeddings really use"),
+    "rank_fraction": ("Share of directions", "the effective rank as a share of the most possible"),
+    "mean_cosine": ("Cosine of two items", "0 if unrelated, 1 if all are the same"),
+    "alignment": ("Distance of two views", "squared; 0 if two views of an item are the same"),
+    "uniformity": ("Uniformity", "about −4 if spread over the sphere, 0 if all are the same"),
+}
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A drawn chart with the words that go with it."""
+
+    svg: Markup
+    """The chart."""
+    caption: str
+    """What to see in it."""
+
+
+@dataclass(frozen=True)
+class HealthReport:
+    """The last verdict on the embeddings, with its figures and their course."""
+
+    verdict: str
+    """In a word or two."""
+    good: bool
+    """Whether it is the verdict one hopes for."""
+    sentence: str
+    """The verdict with what it rests on."""
+    advice: str
+    """What to change."""
+    figures: list[tuple[str, str, str]]
+    """Name, value and meaning of each figure."""
+    charts: list[Figure]
+    """Their course over the epochs."""
+
+
+def losses(run: RunFolder) -> list[Figure]:
+    """One chart per objective, with its chance and floor where they are known."""
+    names = list(dict.fromkeys(name for step in run.steps for name in step.get("losses", {})))
+    x, unit = _progress(run, run.steps)
+    figures = []
+    for name in names:
+        y = _column(run.steps, "losses", name)
+        levels = [
+            Level(f"{kind} {wording.significant(_last(values))}", x, values, style)
+            for kind, style in (("chance", "--"), ("floor", ":"))
+            if np.isfinite(values := _column(run.steps, kind, name)).any()
+        ]
+        caption = _reading(name, y, run)
+        curve = Curve(f"now {wording.significant(_tail_mean(y))}", x, y, smooth=True)
+        svg = line_chart(
+            curve,
+            levels,
+            x_label=unit,
+            y_label=f"loss “{name}”",
+            description=caption,
+            wide=len(names) == 1,
+        )
+        figures.append(Figure(svg, caption))
+    return figures
+
+
+def online_knn(run: RunFolder) -> Figure | None:
+    """Accuracy of the online kNN by epoch, with its interval."""
+    measured = [epoch for epoch in run.epochs if epoch.get("knn")]
+    if not measured:
+        return None
+    figures = [epoch["knn"] for epoch in measured]
+    values = np.array([100 * figure["value"] for figure in figures])
+    bounds = 100 * np.array([figure["ci95"] for figure in figures], np.float64)
+    last = figures[-1]
+    caption = (
+        f"Online kNN: {wording.percent(last['value'])} ({wording.interval(last['ci95'])}) of "
+        f"{wording.count(last['n'])} training items that the run does not train on. "
+        "The band is the 95 % interval."
+    )
+    curve = Curve(
+        wording.percent(last["value"]), _epoch_numbers(measured), values, *bounds.T, points=True
+    )
+    svg = line_chart(curve, x_label="epoch", y_label="online kNN, accuracy in %", description=caption)
+    return Figure(svg, caption)
+
+
+def learning_rate(run: RunFolder) -> Figure | None:
+    """The learning rate by step."""
+    rates = _column(run.steps, "lr")
+    if not np.isfinite(rates).any():
+        return None
+    x, unit = _progress(run, run.steps)
+    highest = wording.significant(float(np.nanmax(rates)))
+    caption = f"Learning rate: at most {highest}, {wording.significant(_last(rates))} at the end."
+    curve = Curve(wording.significant(_last(rates)), x, rates)
+    return Figure(
+        line_chart(curve, x_label=unit, y_label="learning rate", description=caption), caption
+    )
+
+
+def throughput(run: RunFolder) -> Figure | None:
+    """Images per second by step."""
+    rates = _column(run.steps, "images_per_s")
+    if not np.isfinite(rates).any():
+        return None
+    x, unit = _progress(run, run.steps)
+    middle = wording.count(float(np.nanmedian(rates)))
+    caption = f"Training speed: {middle} images per second (median). A steady line is a good one."
+    top = 1.15 * float(np.nanquantile(rates, 0.99))
+    curve = Curve(middle, x, rates, smooth=True)
+    svg = line_chart(
+        curve, x_label=unit, y_label="images per second", description=caption, y_range=(0, top)
+    )
+    return Figure(svg, caption)
+
+
+def health(run: RunFolder) -> HealthReport | None:
+    """The last verdict on the embeddings, and how its figures came about."""
+    measured = [epoch for epoch in run.epochs if epoch.get("health")]
+    if not measured:
+        return None
+    last: dict[str, Any] = measured[-1]["health"]
+    figures = [
+        (name, wording.significant(last[key]), meaning)
+        for key, (name, meaning) in _HEALTH.items()
+        if last.get(key) is not None
+    ]
+    charts = [_course(measured, key) for key in ("rankme", "alignment")]
+    verdict = str(last.get("verdict", "unknown"))
+    return HealthReport(
+        verdict=verdict[:1].upper() + verdict[1:],
+        good=verdict == "healthy",
+        sentence=str(last.get("sentence", "")),
+        advice=str(last.get("advice", "")),
+        figures=figures,
+        charts=[chart for chart in charts if chart is not None],
+    )
+
+
+def warnings(run: RunFolder) -> list[str]:
+    """What a reader must know before trusting the curves."""
+    found = []
+    broken = [s["step"] for s in run.steps if not np.isfinite(float(s.get("loss", 0.0)))]
+    if broken:
+        found.append(f"The loss is not a finite number at step {wording.count(broken[0])}.")
+    if run.steps and run.end is None:
+        found.append(
+            f"This run has not ended: its last recorded step is {wording.count(run.steps[-1]['step'])}."
+        )
+    return found
+
+
+def _course(measured: list[Record], key: str) -> Figure | None:
+    if len(measured) < 2:
+        return None
+    values = _column(measured, "health", key)
+    if not np.isfinite(values).any():
+        return None
+    name, meaning = _HEALTH[key]
+    caption = f"{name}: {meaning}."
+    curve = Curve(wording.significant(_last(values)), _epoch_numbers(measured), values, points=True)
+    svg = line_chart(curve, x_label="epoch", y_label=name.lower(), description=caption)
+    return Figure(svg, caption)
+
+
+def _reading(name: str, y: np.ndarray, run: RunFolder) -> str:
+    """A loss in words: where it is between what guessing gives and the least there is."""
+    now = _tail_mean(y)
+    chance = _last(_column(run.steps, "chance", name))
+    floor = _last(_column(run.steps, "floor", name))
+    text = f"Loss “{name}”: {wording.significant(now)} over the last steps"
+    if np.isfinite(chance) and np.isfinite(floor) and chance > floor:
+        share = 100 * (chance - now) / (chance - floor)
+        text += (
+            f". Guessing gives {wording.significant(chance)} (chance), and no embedding can come "
+            f"below {wording.significant(floor)} (floor): the run has gone {share:.0f} % of that way."
+        )
+        return text
+    for value, words in ((chance, "guessing gives"), (floor, "the least possible is")):
+        if np.isfinite(value):
+            text += f"; {words} {wording.significant(value)}"
+    return f"{text}."
+
+
+def _column(records: list[Record], key: str, name: str | None = None) -> np.ndarray:
+    """One value of every record, NaN where it has none."""
+    values = [r.get(key) if name is None else (r.get(key) or {}).get(name) for r in records]
+    return np.array([np.nan if value is None else value for value in values], np.float64)
+
+
+def _progress(run: RunFolder, records: list[Record]) -> tuple[np.ndarray, str]:
+    """Where records lie along the training: in epochs if their length is known, else in steps."""
+    steps = _column(records, "step")
+    if run.epochs and run.epochs[-1].get("step"):
+        return steps * (run.epochs[-1]["epoch"] / run.epochs[-1]["step"]), "epoch"
+    return steps, "step"
+
+
+def _epoch_numbers(records: list[Record]) -> np.ndarray:
+    return _column(records, "epoch")
+
+
+def _last(values: np.ndarray) -> float:
+    finite = values[np.isfinite(values)]
+    return float(finite[-1]) if len(finite) else float("nan")
+
+
+def _tail_mean(values: np.ndarray) -> float:
+    """The mean over the last twentieth: one batch alone says little."""
+    finite = values[np.isfinite(values)]
+    return float(finite[-max(1, len(finite) // 20) :].mean()) if len(finite) else float("nan")

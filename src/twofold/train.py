@@ -1,0 +1,254 @@
+"""The training step, and the loop that repeats it until the run is over or stopped."""
+
+from __future__ import annotations
+
+import json
+import math
+import signal
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from twofold import checkpoint
+from twofold.balance import Weighted
+from twofold.errors import TwofoldError
+from twofold.folder import CHECKPOINTS, METRICS, read_metrics, write_atomically
+from twofold.hardware import Hardware
+from twofold.loader import Loader
+from twofold.method import Method
+from twofold.objectives import Batch
+from twofold.optim import build_optimizer, set_learning_rate
+from twofold.recipes import Recipe
+
+_FLUSH = 10  # steps between reading losses back from the device and writing them down
+
+
+class Display(Protocol):
+    """What the loop tells whoever watches."""
+
+    def step(self, record: Mapping[str, Any]) -> None:
+        """A step that was written down."""
+
+    def epoch(self, record: Mapping[str, Any]) -> None:
+        """An epoch's online evaluation."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How the loop ended."""
+
+    step: int
+    """Steps done."""
+    steps: int
+    """Steps the whole run has."""
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing is left to do."""
+        return self.step == self.steps
+
+
+def step(
+    method: nn.Module,
+    batch: Batch,
+    balancer: Callable[[Mapping[str, Tensor]], Tensor],
+    optimizer: torch.optim.Optimizer,
+    hardware: Hardware,
+) -> dict[str, Tensor]:
+    """One update of the weights; returns each objective's loss, detached."""
+    with hardware.autocast():
+        losses: dict[str, Tensor] = method(batch)
+    optimizer.zero_grad()
+    balancer(losses).backward()  # type: ignore[no-untyped-call]
+    optimizer.step()
+    return {name: loss.detach() for name, loss in losses.items()}
+
+
+def fit(
+    method: Method,
+    loader: Loader,
+    *,
+    recipe: Recipe,
+    hardware: Hardware,
+    folder: Path,
+    seed: int,
+    checkpoint_seconds: float = 60.0,
+    monitor: Callable[[nn.Module], Mapping[str, Any]] | None = None,
+    monitor_every: int = 1,
+    display: Display | None = None,
+) -> Outcome:
+    """Trains `method` for the epochs of `recipe`, going on from the newest checkpoint in `folder`.
+
+    A step depends on the seed, its number and the weights alone, so a run that was stopped
+    anywhere ends with the same bits as one that never was.
+
+    Args:
+        method: Encoder and objectives; moved to the hardware's device.
+        loader: Gives the batch of any step.
+        recipe: Epochs, optimiser and loss weights.
+        hardware: Device, precision, threads.
+        folder: Run folder; gets `metrics.jsonl` and `checkpoints/`.
+        seed: Seeds what the encoder itself draws (dropout).
+        checkpoint_seconds: Time between checkpoints, > 0.
+        monitor: Called with the encoder after every `monitor_every` epochs and after the last;
+            what it returns is written down.
+        monitor_every: Epochs between calls of the monitor.
+        display: Told of each step written down and of each epoch.
+
+    Raises:
+        TwofoldError: If a loss is no longer finite.
+    """
+    method.to(hardware.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    method.train()
+    optimizer = build_optimizer(recipe.optimizer, method)
+    balancer = Weighted(recipe.weights)
+    steps = recipe.epochs * loader.steps_per_epoch
+    start = checkpoint.restore(folder / CHECKPOINTS, method, optimizer)
+    log = Log(folder, start, method, recipe, display)
+    done, saved_at = start, time.monotonic()
+
+    def save() -> None:
+        log.flush()
+        checkpoint.save_checkpoint(folder / CHECKPOINTS, method, optimizer, done)
+
+    with _interruptible() as interrupted, _threads(hardware.threads):
+        for batch in loader.batches(start, steps):
+            rate = recipe.optimizer.rate(done, steps=steps, batch_size=recipe.batch_size)
+            set_learning_rate(optimizer, rate)
+            torch.manual_seed(seed * 1_000_003 + done)
+            losses = step(method, batch, balancer, optimizer, hardware)
+            done += 1
+            method.after_update(done / steps)
+            log.step(done, (done - 1) // loader.steps_per_epoch, losses, rate)
+
+            epoch, left = divmod(done, loader.steps_per_epoch)
+            last = done == steps
+            if left == 0 and monitor and (last or epoch % monitor_every == 0):
+                log.flush()
+                log.epoch(done, epoch, monitor(method.encoder))
+            if last or interrupted() or time.monotonic() - saved_at > checkpoint_seconds:
+                save()
+                saved_at = time.monotonic()
+            if interrupted():
+                break
+    log.flush()
+    if done == steps:
+        log.end(done, sum(p.numel() for p in method.encoder.parameters()))
+    return Outcome(done, steps)
+
+
+class Log:
+    """`metrics.jsonl`: one line a step, one an epoch, one at the end.
+
+    Lines of steps after the checkpoint a run goes on from are dropped, for they come again.
+    """
+
+    def __init__(
+        self, folder: Path, start: int, method: Method, recipe: Recipe, display: Display | None
+    ) -> None:
+        self.folder, self.display, self.recipe = folder, display, recipe
+        kept = [line for line in read_metrics(folder) if line["step"] <= start]
+        kept = [line for line in kept if line["kind"] != "end"]
+        write_atomically(folder / METRICS, "".join(map(_line, kept)).encode())
+        self._elapsed = kept[-1]["elapsed"] if kept else 0.0
+        self._began = self._mark = time.monotonic()
+        self._pending: list[dict[str, Any]] = []
+        bounds = {name: o.bounds(recipe.batch_size) for name, o in method.objectives.items()}
+        self._bounds = {
+            "chance": {name: b[0] for name, b in bounds.items() if b},
+            "floor": {name: b[1] for name, b in bounds.items() if b},
+        }
+
+    def step(self, step: int, epoch: int, losses: Mapping[str, Tensor], rate: float) -> None:
+        """Remembers a step; every few of them are read back from the device and written."""
+        self._pending.append(
+            {"kind": "step", "step": step, "epoch": epoch, "losses": losses, "lr": rate}
+        )
+        if len(self._pending) >= _FLUSH:
+            self.flush()
+
+    def flush(self) -> None:
+        """Writes down the steps remembered."""
+        if not self._pending:
+            return
+        records = []
+        for record in self._pending:
+            losses = {name: float(loss) for name, loss in record["losses"].items()}
+            total = sum(self.recipe.weights.get(name, 1.0) * v for name, v in losses.items())
+            records.append(record | {"loss": total, "losses": losses} | self._bounds)
+        now = time.monotonic()
+        rate = self.recipe.batch_size * len(records) / max(now - self._mark, 1e-9)
+        self._mark, self._pending = now, []
+        for record in records:
+            self._write(record | {"images_per_s": round(rate, 1)})
+            if not math.isfinite(record["loss"]):
+                raise TwofoldError(
+                    f"the loss is {record['loss']} at step {record['step']}; lower "
+                    "--optimizer.learning-rate, lengthen --optimizer.warmup or use --precision "
+                    "float32"
+                )
+        if self.display:
+            self.display.step(records[-1] | {"images_per_s": rate})
+
+    def epoch(self, step: int, epoch: int, measured: Mapping[str, Any]) -> None:
+        """Writes down what the monitor measured after an epoch."""
+        record = {"kind": "epoch", "epoch": epoch, "step": step, **measured}
+        self._write(record)
+        self._mark = time.monotonic()  # the monitor's time is not the training's
+        if self.display:
+            self.display.epoch(record)
+
+    def end(self, step: int, parameters: int) -> None:
+        """Writes down that the run is complete."""
+        rates = [
+            line["images_per_s"] for line in read_metrics(self.folder) if line["kind"] == "step"
+        ]
+        rate = sorted(rates)[len(rates) // 2] if rates else 0.0
+        self._write({"kind": "end", "step": step, "images_per_s": rate, "parameters": parameters})
+
+    def _write(self, record: Mapping[str, Any]) -> None:
+        elapsed = round(self._elapsed + time.monotonic() - self._began, 3)
+        with (self.folder / METRICS).open("a") as file:
+            file.write(_line({**record, "elapsed": elapsed}))
+
+
+def _line(record: Mapping[str, Any]) -> str:
+    return json.dumps(record) + "\n"
+
+
+@contextmanager
+def _threads(count: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@contextmanager
+def _interruptible() -> Iterator[Callable[[], bool]]:
+    """Lets a first Ctrl-C (or SIGTERM) finish the step; a second one ends at once."""
+    asked = False
+
+    def ask(number: int, frame: object) -> None:
+        nonlocal asked
+        if asked:
+            raise KeyboardInterrupt
+        asked = True
+
+    try:
+        before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    except ValueError:  # not in the main thread: whoever runs there decides
+        before = {}
+    try:
+        yield lambda: asked
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

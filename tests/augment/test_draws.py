@@ -1,0 +1,86 @@
+"""Counter-based numbers: the published vectors, and independence of everything but their key."""
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+
+from twofold.augment.draws import permutation, philox, uniforms
+from twofold.errors import TwofoldError
+
+PUBLISHED = {
+    ("00000000 00000000 00000000 00000000", "00000000 00000000"): (
+        "6627e8d5 e169c58d bc57ac4c 9b00dbd8"
+    ),
+    ("ffffffff ffffffff ffffffff ffffffff", "ffffffff ffffffff"): (
+        "408f276d 41c83b0e a20bc7c6 6d5451fd"
+    ),
+    ("243f6a88 85a308d3 13198a2e 03707344", "a4093822 299f31d0"): (
+        "d16cfe09 94fdcceb 5001e420 24126ea1"
+    ),
+}
+
+
+def words(text):
+    return [int(word, 16) for word in text.split()]
+
+
+@pytest.mark.parametrize(("inputs", "expected"), PUBLISHED.items())
+@pytest.mark.parametrize("array", [np.array, torch.tensor], ids=["numpy", "torch"])
+def test_philox_gives_the_published_words(inputs, expected, array):
+    counter, key = map(words, inputs)
+    result = philox(tuple(array([word]) for word in counter), tuple(key))
+    assert [int(word[0]) for word in result] == words(expected)
+
+
+def numbers(index, count=5, **changed):
+    settings = {"seed": 7, "epoch": 3, "view": 1, "stream": "crop"} | changed
+    return uniforms(count, index=np.asarray(index), **settings)
+
+
+def test_uniforms_do_not_depend_on_the_batch():
+    index = np.array([9, 0, 4_000_000_000, 17, 3])
+    together = numbers(index)
+    for row, sample in enumerate(index):
+        np.testing.assert_array_equal(together[row], numbers([sample])[0])
+
+
+def test_asking_for_more_numbers_appends():
+    np.testing.assert_array_equal(numbers(range(6), 11)[:, :3], numbers(range(6), 3))
+
+
+@pytest.mark.parametrize(
+    "changed", [{"seed": 8}, {"epoch": 4}, {"view": 0}, {"stream": "flip"}], ids=str
+)
+def test_every_argument_matters(changed):
+    assert not np.isin(numbers(range(50)), numbers(range(50), **changed)).any()
+
+
+def test_uniforms_are_uniform_and_uncorrelated():
+    sample = numbers(range(20_000), 4)
+    assert sample.min() >= 0
+    assert sample.max() < 1
+    assert stats.kstest(sample.ravel(), "uniform").pvalue > 1e-3
+    correlation = np.corrcoef(sample.T) - np.eye(4)
+    assert np.abs(correlation).max() < 4 / np.sqrt(20_000)
+    neighbours = np.corrcoef(sample[:-1, 0], sample[1:, 0])[0, 1]
+    assert abs(neighbours) < 4 / np.sqrt(20_000)
+
+
+def test_permutation_is_a_fresh_reproducible_order():
+    first, again, other = (permutation(1000, seed=1, epoch=epoch) for epoch in (0, 0, 1))
+    np.testing.assert_array_equal(first, again)
+    np.testing.assert_array_equal(np.sort(first), np.arange(1000))
+    assert (first == other).mean() < 0.02
+    assert (first == np.arange(1000)).mean() < 0.02
+
+
+def test_permutation_of_nothing_and_of_one():
+    assert permutation(0, seed=0, epoch=0).tolist() == []
+    assert permutation(1, seed=0, epoch=0).tolist() == [0]
+
+
+@pytest.mark.parametrize("seed", [-1, 2**32])
+def test_a_seed_that_does_not_fit_is_refused(seed):
+    with pytest.raises(TwofoldError, match=r"seed is -?\d+; it must be in \[0, 2\^32\)"):
+        numbers([0], seed=seed)

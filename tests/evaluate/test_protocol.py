@@ -1,0 +1,165 @@
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from twofold.domains import Data, Source
+from twofold.errors import TwofoldError
+from twofold.evaluate import evaluate, features, knn, linear_probe, neighbours, picture
+from twofold.preprocess import measure
+
+
+def source(n, seed, size=6):
+    """Three classes, each brighter in another channel, in much noise."""
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, 3, n)
+    items = rng.integers(0, 200, (n, 3, size, size))
+    items[np.arange(n), labels] += 25
+    return Source(
+        name=f"toy {seed}",
+        items=items.astype(np.uint8),
+        ids=[f"{seed}/{i}" for i in range(n)],
+        labels=labels,
+    )
+
+
+@pytest.fixture(scope="module")
+def data():
+    return Data(name="toy", train=source(300, 0), test=source(90, 1), note="three colours")
+
+
+@pytest.fixture(scope="module")
+def networks():
+    """An encoder that sees the colour and one that hardly does."""
+    pool = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    corner = nn.Sequential(nn.Flatten(), nn.Linear(108, 2))
+    nn.init.normal_(corner[1].weight, generator=torch.Generator().manual_seed(0))
+    return pool, corner
+
+
+@pytest.fixture(scope="module")
+def found(data, networks):
+    encoder, untrained = networks
+    return evaluate(encoder, data, measure(data.train.items), untrained=untrained)
+
+
+def test_figures_are_those_of_the_probes_by_hand(found, data, networks):
+    preprocess = measure(data.train.items)
+    train, test = (
+        features(networks[0], part.items, preprocess) for part in (data.train, data.test)
+    )
+    predictions = knn(train, data.train.labels, test, k=20, temperature=0.07)
+    assert found.artefacts["predictions"].tolist() == predictions.tolist()
+    share = (predictions.numpy() == data.test.labels).mean()
+    assert found.figures["knn"]["accuracy"]["value"] == share
+    linear = linear_probe(train, data.train.labels, test)
+    figure = found.figures["linear"]["accuracy"]
+    assert figure["value"] == (linear.predictions.numpy() == data.test.labels).mean()
+    assert figure["l2"] == linear.l2
+    assert figure["ci95"][0] < figure["value"] < figure["ci95"][1]
+    assert figure["n"] == 90
+
+
+def test_raw_is_unit_pixels(found, data):
+    train, test = (torch.tensor(part.items).flatten(1) / 255 for part in (data.train, data.test))
+    predictions = knn(train, data.train.labels, test).numpy()
+    assert found.figures["knn"]["accuracy_raw"]["value"] == (predictions == data.test.labels).mean()
+
+
+def test_a_good_encoder_beats_both_baselines(found):
+    for probe in ("knn", "linear"):
+        figures = found.figures[probe]
+        assert figures["accuracy"]["value"] > figures["accuracy_raw"]["value"]
+        assert figures["accuracy"]["value"] > figures["accuracy_untrained"]["value"] + 0.2
+
+
+def test_figures_are_json_with_their_protocol(found):
+    figures = json.loads(json.dumps(found.figures))
+    assert figures == found.figures
+    assert figures["knn"]["protocol"]["k"] == 20
+    for probe in ("knn", "linear"):
+        protocol = figures[probe]["protocol"]
+        assert (protocol["train_items"], protocol["test_items"], protocol["seed"]) == (300, 90, 0)
+
+
+def test_test_labels_enter_no_choice(found, data, networks):
+    shuffled = replace(data, test=replace(data.test, labels=data.test.labels[::-1].copy()))
+    encoder, untrained = networks
+    again = evaluate(encoder, shuffled, measure(data.train.items), untrained=untrained)
+    for name, values in found.artefacts.items():
+        assert np.array_equal(again.artefacts[name], values)
+    for name in ("accuracy", "accuracy_raw", "accuracy_untrained"):
+        assert again.figures["linear"][name]["l2"] == found.figures["linear"][name]["l2"]
+    assert again.figures["knn"]["accuracy"]["value"] < found.figures["knn"]["accuracy"]["value"]
+
+
+def test_the_same_call_gives_the_same_bits(found, data, networks):
+    encoder, untrained = networks
+    again = evaluate(encoder, data, measure(data.train.items), untrained=untrained)
+    assert again.figures == found.figures
+    assert all(np.array_equal(again.artefacts[name], found.artefacts[name]) for name in again[1])
+
+
+def test_large_raw_input_is_shrunk_and_says_so(networks):
+    data = Data(name="toy", train=source(60, 0, 40), test=source(20, 1, 40), note="")
+    preprocess = measure(data.train.items)
+    other = nn.Sequential(nn.AdaptiveMaxPool2d(1), nn.Flatten())
+    found = evaluate(networks[0], data, preprocess, untrained=other, probes=["knn"])
+    assert found.figures["knn"]["protocol"]["raw_size"] == 32
+    assert list(found.figures) == ["knn"]
+
+
+def test_picture_points_at_true_neighbours():
+    generator = torch.Generator().manual_seed(0)
+    train, test = (torch.randn(n, 5, generator=generator) for n in (200, 2000))
+    found = picture(train, test, seed=4)
+    assert {name: values.shape for name, values in found.items()} == {
+        "query_index": (48,),
+        "neighbour_index": (48, 8),
+        "neighbour_similarity": (48, 8),
+        "map_index": (1500,),
+        "map_features": (1500, 5),
+    }
+    assert len(np.unique(found["query_index"])) == 48
+    assert len(np.unique(found["map_index"])) == 1500
+    similarity, index = neighbours(train, test, k=8)
+    assert np.array_equal(found["neighbour_index"], index[found["query_index"]])
+    np.testing.assert_allclose(
+        found["neighbour_similarity"], similarity[found["query_index"]], rtol=1e-5
+    )
+    assert np.array_equal(found["map_features"], test[found["map_index"]])
+    assert not np.array_equal(picture(train, test, seed=5)["query_index"], found["query_index"])
+
+
+def test_progress_says_what_is_being_done(data, networks):
+    said = []
+    evaluate(
+        networks[0],
+        data,
+        measure(data.train.items),
+        untrained=networks[1],
+        probes=["knn"],
+        progress=said.append,
+    )
+    assert said[0] == "features of 300 training items"
+    assert "untrained network: nearest neighbours" in said
+
+
+def test_data_without_labels_says_what_to_do(data, networks):
+    bare = replace(data, test=replace(data.test, labels=None))
+    with pytest.raises(TwofoldError, match=r"'toy 1' has no labels.*one folder per class"):
+        evaluate(networks[0], bare, measure(data.train.items), untrained=networks[1])
+
+
+def test_other_mistakes_are_told(data, networks):
+    encoder, untrained = networks
+    preprocess = measure(data.train.items)
+    with pytest.raises(TwofoldError, match="did you mean 'linear'"):
+        evaluate(encoder, data, preprocess, untrained=untrained, probes=["liner"])
+    with pytest.raises(TwofoldError, match="untrained is the encoder itself"):
+        evaluate(encoder, data, preprocess, untrained=encoder)
+    with pytest.raises(TwofoldError, match="k is 301"):
+        evaluate(encoder, data, preprocess, untrained=untrained, k=301)

@@ -1,0 +1,156 @@
+"""The house stands on its floors: a module imports from lower floors alone."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SOURCE = Path(__file__).parents[1] / "src" / "twofold"
+
+FLOORS = {
+    "errors": 0,
+    "folder": 0,
+    "preprocess": 0,
+    "distributed": 0,
+    "losses": 0,
+    "networks": 0,
+    "augment": 0,
+    "objectives": 1,
+    "domains": 1,
+    "optim": 1,
+    "balance": 1,
+    "method": 2,
+    "recipes": 2,
+    "hardware": 2,
+    "checkpoint": 3,
+    "loader": 3,
+    "train": 4,
+    "evaluate": 3,
+    "encoder": 4,
+    "monitor": 4,
+    "config": 3,
+    "report": 4,
+    "display": 5,
+    "run": 6,
+    "flags": 6,
+    "cli": 7,
+    "__main__": 8,
+}
+NEVER_MEET = {("domains", "objectives"), ("objectives", "domains")}
+FORBIDDEN_NAMES = {"utils", "core", "base", "helper", "helpers", "manager", "common", "misc"}
+
+
+def modules():
+    return sorted(SOURCE.rglob("*.py"))
+
+
+def part(path):
+    """The top-level module or package a file belongs to."""
+    return path.relative_to(SOURCE).parts[0].removesuffix(".py")
+
+
+def imports(path):
+    """Every part of twofold that a file imports, wherever in the file."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+            names = node.module.split(".")
+            if names == ["twofold"]:
+                yield from (alias.name for alias in node.names if alias.name in FLOORS)
+            elif names[0] == "twofold":
+                yield names[1]
+        elif isinstance(node, ast.Import):
+            for alias in node.names:
+                names = alias.name.split(".")
+                if names[0] == "twofold" and len(names) > 1:
+                    yield names[1]
+
+
+def test_every_module_has_a_floor():
+    assert {part(path) for path in modules()} - {"__init__"} == set(FLOORS)
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(SOURCE)))
+def test_imports_come_from_lower_floors(path):
+    own = part(path)
+    if own == "__init__":
+        return
+    for other in set(imports(path)) - {own}:
+        assert FLOORS[other] < FLOORS[own] or (own, other) in SAME_FLOOR, f"{own} imports {other}"
+        assert (own, other) not in NEVER_MEET
+
+
+SAME_FLOOR = {
+    ("preprocess", "errors"),
+    ("folder", "errors"),
+    ("losses", "errors"),
+    ("networks", "errors"),
+    ("augment", "errors"),
+    ("recipes", "method"),
+}
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(SOURCE)))
+def test_files_are_short_and_named_for_what_they_do(path):
+    assert len(path.read_text().splitlines()) <= 400
+    assert not FORBIDDEN_NAMES & {path.stem, path.parent.name}
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(SOURCE)))
+def test_no_class_tree_is_deeper_than_one(path):
+    """A class of ours is derived from nothing, a foreign class, or one of ours that is not."""
+    assert all(depth(name, CLASSES) <= 1 for name in classes(path))
+
+
+def classes(path):
+    return {
+        node.name: [base.id for base in node.bases if isinstance(base, ast.Name)]
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ClassDef)
+    }
+
+
+CLASSES = {name: bases for path in modules() for name, bases in classes(path).items()}
+
+
+def depth(name, known):
+    return max((1 + depth(base, known) for base in known.get(name, []) if base in known), default=0)
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import twofold",
+        "from twofold.cli import main; main(['--help'])",
+        "from twofold.cli import list_names; list_names([])",
+        "from twofold import recipes; recipes.simclr()",
+        "import twofold.flags, twofold.config",
+    ],
+)
+def test_nothing_heavy_is_imported_before_it_is_needed(code):
+    heavy = "{'torch', 'torchvision', 'sklearn', 'scipy', 'matplotlib', 'PIL', 'timm'}"
+    program = f"{code}\nimport sys\nprint(sorted({heavy} & set(sys.modules)))"
+    done = subprocess.run(
+        [sys.executable, "-c", program], check=False, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_the_array_path_needs_neither_torchvision_nor_sklearn(tmp_path):
+    program = f"""
+import sys
+import numpy as np
+import twofold
+images = np.random.default_rng(0).integers(0, 256, (40, 8, 8), dtype=np.uint8)
+run = twofold.pretrain("simclr", data=images, out={str(tmp_path / "run")!r}, epochs=1,
+                       batch_size=8, encoder="resnet-small", width=0.25, quiet=True)
+print(run.encoder().embed(images).shape)
+print(sorted({{"torchvision", "sklearn", "timm", "matplotlib"}} & set(sys.modules)))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], check=False, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == ["(40, 64)", "[]"]
