@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from torch import nn
+from torch import Tensor, nn
 
 from twofold.augment import Views
 from twofold.domains import Source
-from twofold.evaluate import features, health, knn, wilson
+from twofold.evaluate import accuracy, features, health, knn
 from twofold.hardware import Hardware
 from twofold.preprocess import Preprocess
 
@@ -49,24 +51,22 @@ class Monitor:
 
     def __call__(self, encoder: nn.Module) -> dict[str, Any]:
         """The record of one epoch: `knn` (or None) and `health`."""
-        first, second = (self._features(encoder, view, as_views=True) for view in self.pair)
+        rendered = replace(self.preprocess, low=0.0, high=1.0)
+        first, second = (self._features(encoder, view, rendered) for view in self.pair)
         state = health(first, pair=second)
         return {"knn": self._knn(encoder), "health": vars(state)}
 
-    def _knn(self, encoder: nn.Module) -> dict[str, Any] | None:
+    def _knn(self, encoder: nn.Module) -> Mapping[str, Any] | None:
         if self.queries is None or self.bank.labels is None or self.queries.labels is None:
             return None
         predicted = knn(
-            self._features(encoder, self.bank.items),
+            self._features(encoder, self.bank.items, self.preprocess),
             self.bank.labels,
-            self._features(encoder, self.queries.items),
+            self._features(encoder, self.queries.items, self.preprocess),
         )
-        total = len(self.queries)
-        correct = int((np.asarray(predicted) == self.queries.labels).sum())
-        return {"value": correct / total, "ci95": list(wilson(correct, total)), "n": total}
+        return accuracy(predicted, self.queries.labels)
 
-    def _features(self, encoder: nn.Module, items: np.ndarray, *, as_views: bool = False) -> Any:
-        preprocess = _as_rendered(self.preprocess) if as_views else self.preprocess
+    def _features(self, encoder: nn.Module, items: np.ndarray, preprocess: Preprocess) -> Tensor:
         return features(
             encoder,
             items,
@@ -74,13 +74,6 @@ class Monitor:
             precision=self.hardware.precision,
             device=self.hardware.device,
         )
-
-
-def _as_rendered(preprocess: Preprocess) -> Preprocess:
-    """The preprocessing of images that are in [0, 1] already."""
-    from dataclasses import replace
-
-    return replace(preprocess, low=0.0, high=1.0)
 
 
 def _evenly(source: Source, count: int) -> Source:

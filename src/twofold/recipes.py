@@ -78,6 +78,11 @@ class Recipe:
             raise TwofoldError(f"early_share is {self.early_share}; it must be in [0, 1]")
         if not self.objectives:
             raise TwofoldError("the recipe has no objective; give it one, e.g. SimCLR()")
+        for name, objective in self.objectives.items():
+            if not isinstance(objective, Objective):
+                raise TwofoldError(
+                    f"objective {name!r} is a {type(objective).__name__}; it must be an Objective"
+                )
         for name in self.weights:
             if name not in self.objectives:
                 raise unknown("loss weight", name, self.objectives)
@@ -149,10 +154,3 @@ def _prescribe(**words: Word) -> dict[str, Word]:
 def _with(**changes: Mapping[str, Any]) -> dict[str, Augmentation]:
     """The image augmentations with some of their settings changed."""
     return {name: replace(kind, **changes.get(name, {})) for name, kind in IMAGE.items()}
-
-
-def check_objectives(objectives: Mapping[str, Any]) -> None:
-    """Refuses a value that is no objective."""
-    for name, objective in objectives.items():
-        if not isinstance(objective, Objective):
-            raise TwofoldError(f"objective {name!r} is a {type(objective).__name__}, no Objective")

@@ -37,10 +37,10 @@ def gaussian_blur(images: Tensor, sigma: np.ndarray, side: int) -> Tensor:
     kernel = np.exp(-0.5 * (distance / sigma[:, None]) ** 2)
     kernel /= kernel.sum(axis=1, keepdims=True)
     pixel = np.arange(size)
-    matrix = np.zeros((len(sigma), size, size))
+    matrix = np.zeros((len(sigma), size, size), dtype=np.float32)
     for weight, step in zip(kernel.T, distance, strict=True):
         matrix[:, pixel, _mirrored(pixel + step, size)] += weight[:, None]
-    weights = torch.from_numpy(matrix.astype(np.float32)).to(images.device)
+    weights = torch.from_numpy(matrix).to(images.device)
     return products(weights, images, weights).clamp_(0, 1)
 
 

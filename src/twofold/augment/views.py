@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 
 import numpy as np
@@ -17,7 +18,9 @@ from twofold.errors import TwofoldError
 
 Draws = dict[str, dict[str, np.ndarray]]
 
-CHUNK_PIXELS = 2**18  # rendered together on a CPU: measured, between call overhead and cache size
+# How many pixels, and at least how many samples, are rendered together: fewer drown in the cost of
+# calls, more fall out of the cache (benchmarks/augment.py).
+CHUNK_PIXELS = 2**18
 CHUNK_SMALLEST = 32
 
 
@@ -111,11 +114,12 @@ class Views:
         side = size or self.size
         views = images.new_empty(len(images), self.channels, side, side)
         chunk = max(CHUNK_SMALLEST, CHUNK_PIXELS // side**2)
-        for start in range(0, len(images), chunk):
-            some = slice(start, start + chunk)
-            part = {name: _rows(drawn, some) for name, drawn in draws.items()}
-            self._move(images[some], part, views[some])
-            self._change(views[some], part)
+        with _without_autocast(images.device.type):
+            for start in range(0, len(images), chunk):
+                some = slice(start, start + chunk)
+                part = {name: _rows(drawn, some) for name, drawn in draws.items()}
+                self._move(images[some], part, views[some])
+                self._change(views[some], part)
         return views
 
     def describe(self, draws: Draws, i: int) -> list[str]:
@@ -207,3 +211,14 @@ class Views:
 
 def _rows(drawn: dict[str, np.ndarray], some: slice | np.ndarray) -> dict[str, np.ndarray]:
     return {key: value[some] for key, value in drawn.items()}
+
+
+def _without_autocast(device: str) -> AbstractContextManager[object]:
+    """Rendering in float32 whatever the training around it has chosen.
+
+    Entered only where autocast is on: leaving it in a thread that has none around empties the
+    cache of casts that another thread's training is using.
+    """
+    if torch.is_autocast_enabled(device):
+        return torch.autocast(device, enabled=False)
+    return nullcontext()

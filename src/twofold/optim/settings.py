@@ -55,7 +55,7 @@ class Optimizer:
 
         Reference: Loshchilov and Hutter, 2016, arXiv:1608.03983 (one cycle, no restart).
         """
-        peak = self.learning_rate * (batch_size / 256) ** _POWERS[self.scaling]
+        peak: float = self.learning_rate * (batch_size / 256) ** _POWERS[self.scaling]
         warm = self.warmup * steps
         if step < warm:
             return peak * step / warm

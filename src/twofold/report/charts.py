@@ -21,13 +21,11 @@ _MAX_POINTS = 400
 _FONT = 12
 # Colours that matplotlib writes and that the page replaces by its own.
 _COLOURS = {
-    "#0a0001": "var(--ink)",
     "#0a0002": "var(--muted)",
     "#0a0003": "var(--line)",
     "#0a0004": "var(--accent)",
-    "#0a0005": "var(--second)",
 }
-_INK, _MUTED, _GRID, ACCENT, SECOND = _COLOURS
+_MUTED, _GRID, _ACCENT = _COLOURS
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,8 +115,7 @@ def _draw(
     from matplotlib.figure import Figure
 
     width, height = size
-    style = {"svg.fonttype": "none", "font.size": _FONT, "svg.hashsalt": "twofold"}
-    with mpl.rc_context({**style, "path.simplify_threshold": 0.5}):
+    with mpl.rc_context({"svg.fonttype": "none", "font.size": _FONT, "svg.hashsalt": "twofold"}):
         figure = Figure(figsize=(width / 72, height / 72), dpi=72)
         FigureCanvasSVG(figure)
         left, bottom, top = 52 / width, 44 / height, 1 - 30 / height
@@ -144,8 +141,15 @@ def _frame(axes: Axes, x_label: str, y_label: str) -> None:
     axes.tick_params(colors=_MUTED, length=0, pad=6)
     axes.locator_params(axis="both", nbins=6)
     axes.locator_params(axis="y", nbins=5)
-    axes.set_xlabel(x_label, color=_MUTED, loc="left", labelpad=6)
-    axes.set_title(y_label, color=_MUTED, loc="left", fontsize=_FONT, pad=12, x=0)
+    axes.set_xlabel(x_label, color=_MUTED, loc="right", labelpad=4)
+    axes.annotate(
+        y_label,
+        (0, 1),
+        xytext=(0, -_FONT),
+        xycoords="figure fraction",
+        textcoords="offset points",
+        color=_MUTED,
+    )
 
 
 def _plot(axes: Axes, curve: Curve, levels: Sequence[Level]) -> None:
@@ -155,19 +159,20 @@ def _plot(axes: Axes, curve: Curve, levels: Sequence[Level]) -> None:
     x, y = _thinned(curve.x, curve.y)
     if curve.low is not None and curve.high is not None:
         axes.fill_between(
-            curve.x, curve.low, curve.high, color=ACCENT, alpha=0.18, linewidth=0, zorder=2
+            curve.x, curve.low, curve.high, color=_ACCENT, alpha=0.18, linewidth=0, zorder=2
         )
     if curve.smooth and len(x) > 20:
-        axes.plot(x, y, color=ACCENT, linewidth=1, alpha=0.35)
+        axes.plot(x, y, color=_ACCENT, linewidth=1, alpha=0.35)
         x, y = _running_mean(x, y)
-    marker = {"marker": "o", "markersize": 4.5} if curve.points else {}
-    axes.plot(x, y, color=ACCENT, linewidth=2, solid_joinstyle="round", **marker)
+    marker = "o" if curve.points else ""
+    axes.plot(x, y, color=_ACCENT, linewidth=2, marker=marker, markersize=4.5)
     axes.margins(x=0.01, y=0.08)
 
 
 def _name_lines(axes: Axes, curve: Curve, levels: Sequence[Level], height: float) -> None:
     """Name every line where it ends, names apart from each other even where lines meet."""
-    ends = [(_last(curve.y), curve.label, ACCENT, "bold")]
+    end = _last(_running_mean(curve.x, curve.y)[1] if curve.smooth else curve.y)
+    ends = [(end, curve.label, _ACCENT, "bold")]
     ends += [(_last(level.y), level.label, _MUTED, "normal") for level in levels]
     bottom, top = axes.get_ylim()
     apart = 1.35 * _FONT / height
@@ -224,7 +229,7 @@ def _themed(svg: str, css_class: str, description: str) -> Markup:
     body = re.sub(r"font: (?:(bold|\d{3}) )?[\d.]+px [^;\"]+;?", _weight, body)
     body = re.sub(r"font-(?:family|size): [^;\"]+;?\s*", "", body)
     body = re.sub(r' transform="rotate\(-0 [^"]*"', "", body)
-    body = re.sub(r"(\d+\.\d{2})\d+", r"\1", body)
+    body = re.sub(r"<[^>]+>", _shorter_numbers, body)
     body = re.sub(r"\s*\n\s*", " ", body)
     body = _private_ids(body, css_class)
     head = re.search(r"viewBox=\"([^\"]+)\"", body)
@@ -234,6 +239,11 @@ def _themed(svg: str, css_class: str, description: str) -> Markup:
     return Markup('<svg class="chart {}" viewBox="{}" role="img" aria-label="{}">').format(
         css_class, view_box, escape(description)
     ) + Markup(inside)
+
+
+def _shorter_numbers(tag: re.Match[str]) -> str:
+    """Coordinates to a hundredth of a pixel; numbers that are read stay as they are."""
+    return re.sub(r"(\d+\.\d{2})\d+", r"\1", tag[0])
 
 
 def _weight(font: re.Match[str]) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from twofold.errors import TwofoldError
-from twofold.report.pictures import displayable
+from twofold.report.pictures import Scale, displayable, scale_of
 
 if TYPE_CHECKING:
     from twofold.augment import Views
@@ -32,6 +32,7 @@ def contact_sheet(
     names: Sequence[str] | None = None,
     title: str = "",
     notes: Sequence[str] = (),
+    scale: Scale | None = None,
 ) -> Image.Image:
     """Rows of items, each with its views and what was drawn for them.
 
@@ -46,6 +47,7 @@ def contact_sheet(
         names: One per row, printed under the original.
         title: Printed above the sheet; nothing if empty.
         notes: Sentences printed below the title.
+        scale: Values that are black and white in all pictures; those of the type if None.
 
     Returns:
         The sheet as an RGB image.
@@ -60,7 +62,7 @@ def contact_sheet(
         ('RGB', 436)
     """
     _check(originals, views, captions, headings, names)
-    columns = [displayable(np.asarray(items)) for items in (originals, *views)]
+    columns = [displayable(np.asarray(items), scale) for items in (originals, *views)]
     texts = [list(names or [""] * len(originals)), *map(list, captions)]
     width = 2 * _MARGIN + len(columns) * _CELL + (len(columns) - 1) * _GAP
     head = _header(title, notes, headings, width)
@@ -105,9 +107,12 @@ def preview(
     """
     if rows < 1 or epochs < 1:
         raise TwofoldError(f"a preview needs rows and epochs of at least 1; got {rows}, {epochs}")
-    source: Source = getattr(data, "train", data)
+    from twofold.domains import Source
+
+    source = data if isinstance(data, Source) else data.train
     index = spread(source.labels, len(source), rows, seed=seed)
     unit, columns, captions, headings = rendered(source, views, index, epochs)
+    scale = scale_of(unit, 0, 1)
     sheet = contact_sheet(
         unit,
         columns,
@@ -115,7 +120,8 @@ def preview(
         headings=headings,
         names=item_names(source, index),
         title=f"What training sees of {source.name}",
-        notes=prescription_lines(views),
+        notes=[*prescription_lines(views), *filter(None, [scale.note])],
+        scale=scale,
     )
     out = Path(out)
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -174,11 +180,14 @@ def label_name(source: Source, label: int) -> str:
 
 
 def prescription_lines(views: Views) -> list[str]:
-    """One line per word of the prescription, with the augmentations it was given to."""
+    """One line per word of the prescription, and one for what these images have no use for."""
     by_word: dict[str, list[str]] = {}
     for name, word in views.prescription.items():
         if word != "off":
-            by_word.setdefault(word, []).append(name.replace("_", " "))
+            idle = f"without effect on images of {views.channels} channel"
+            idle += "s" if views.channels != 1 else ""
+            key = word if name in views.augmentations else idle
+            by_word.setdefault(key, []).append(name.replace("_", " "))
     return [f"{word}: {', '.join(names)}" for word, names in by_word.items()]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from markupsafe import Markup
@@ -80,19 +81,25 @@ def embed(features: np.ndarray, *, seed: int = 0) -> np.ndarray:
     if components.shape[1] < 2:
         components = np.pad(components, ((0, 0), (0, 1)))
     layout = TSNE(
-        perplexity=min(_PERPLEXITY, (len(features) - 1) / 3),
+        perplexity=perplexity(len(features)),
         init=1e-4 * components[:, :2] / components[:, 0].std(),
         random_state=seed,
         n_jobs=1,
     ).fit_transform(components.astype(np.float32))
-    layout = layout - layout.min(axis=0)
-    return np.asarray(layout / np.maximum(layout.max(axis=0), 1e-12), np.float64)
+    layout = layout.astype(np.float64) - layout.min(axis=0)
+    return np.asarray(layout / np.maximum(layout.max(axis=0), 1e-12))
+
+
+def perplexity(count: int) -> float:
+    """About how many neighbours each of `count` points minds: 30, fewer where there are few."""
+    return min(_PERPLEXITY, (count - 1) / 3)
 
 
 def pixels(positions: np.ndarray) -> np.ndarray:
     """Positions within [0, 1] in the units of the drawing `(n, 2)`, one decimal."""
     room = np.array([WIDTH - 2 * _EDGE, HEIGHT - 2 * _EDGE])
-    return np.round(_EDGE + positions * room, 1)
+    placed: np.ndarray = np.round(_EDGE + positions * room, 1)
+    return placed
 
 
 def groups(
@@ -136,8 +143,8 @@ def _path(points: np.ndarray, shape: int, radius: float) -> str:
 def _symbol(x: float, y: float, shape: int, radius: float) -> str:
     corners = [(radius * dx, radius * dy) for dx, dy in _SYMBOLS[shape]]
     if not corners:
-        r = f"{radius:g}"
-        return f"M{x - radius:.1f} {y:.1f}a{r} {r} 0 1 0 {2 * radius:g} 0a{r} {r} 0 1 0 -{2 * radius:g} 0z"
+        arc = f"a{radius:g} {radius:g} 0 1 0"
+        return f"M{x - radius:.1f} {y:.1f}{arc} {2 * radius:g} 0{arc} -{2 * radius:g} 0z"
     start = f"M{x + corners[0][0]:.1f} {y + corners[0][1]:.1f}"
-    moves = (f"l{b[0] - a[0]:.1f} {b[1] - a[1]:.1f}" for a, b in zip(corners, corners[1:], strict=False))
+    moves = (f"l{b[0] - a[0]:.1f} {b[1] - a[1]:.1f}" for a, b in pairwise(corners))
     return start + "".join(moves) + "z"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -35,9 +36,9 @@ def scale_of(items: np.ndarray, low: float | None = None, high: float | None = N
 
     Example:
         >>> scale_of(np.full((1, 1, 2, 2), 4095, np.uint16)).note
-        'Pictures are shown 16 times brighter than stored: they use 6 % of their value range.'
+        'Pictures are shown 16 times brighter than stored: they use 6.2 % of their value range.'
     """
-    values = np.nan_to_num(np.asarray(items, np.float64))
+    values = np.nan_to_num(np.asarray(items, np.float32))
     if low is None or high is None:
         low, high = _type_range(values, items.dtype)
     brightest = float(values.max(initial=low))
@@ -61,13 +62,14 @@ def displayable(items: np.ndarray, scale: Scale | None = None) -> np.ndarray:
         >>> displayable(np.zeros((5, 7, 8, 8), np.float32)).shape
         (5, 8, 8, 3)
     """
-    scale = scale or scale_of(items)
     values = np.nan_to_num(np.asarray(items, np.float32))
+    scale = scale or Scale(*_type_range(values, items.dtype))
     values = np.clip((values - scale.low) / (scale.high - scale.low), 0, 1)
     pixels = np.rint(255 * values).astype(np.uint8)
     if pixels.shape[1] >= 3:
         return np.ascontiguousarray(np.moveaxis(pixels[:, :3], 1, -1))
-    return pixels[:, 0] if pixels.shape[1] == 1 else np.rint(pixels.mean(axis=1)).astype(np.uint8)
+    grey: np.ndarray = np.rint(pixels.mean(axis=1)).astype(np.uint8)
+    return grey
 
 
 def shrink(picture: np.ndarray, limit: int) -> Image.Image:
@@ -100,7 +102,7 @@ def sprite(pictures: np.ndarray, columns: int) -> Image.Image:
     return Image.fromarray(grid.reshape(rows * height, columns * width, *pictures.shape[3:]))
 
 
-def _type_range(values: np.ndarray, dtype: np.dtype) -> tuple[float, float]:
+def _type_range(values: np.ndarray, dtype: np.dtype[Any]) -> tuple[float, float]:
     if dtype.name in ("uint8", "uint16"):
         return 0.0, float(np.iinfo(dtype).max)
     low, high = float(values.min(initial=0)), float(values.max(initial=0))

@@ -173,7 +173,7 @@ def probes(run: RunFolder) -> list[Probe]:
         if "accuracy" not in figures:
             continue
         rows = [
-            Row(label, kind, figure["value"], *figure["ci95"], n=figure["n"])
+            _row(label, kind, figure)
             for key, (label, kind) in _INPUTS.items()
             if (figure := figures.get(key))
         ]
@@ -190,7 +190,7 @@ def classes(
     for label in np.unique(labels):
         members = labels == label
         n, right = int(members.sum()), int((predictions[members] == label).sum())
-        rows.append(Row(names[int(label)], "trained", right / n, *wilson(right, n), n=n))
+        rows.append(Row(names[int(label)], "trained", right / n, *wilson(right, n), n))
     wrong = predictions != labels
     pairs, counts = np.unique(
         np.stack([labels[wrong], predictions[wrong]], axis=1), axis=0, return_counts=True
@@ -237,6 +237,11 @@ def cost(run: RunFolder) -> list[tuple[str, str]]:
         pairs.append(("Parameters of the encoder", wording.count(run.end["parameters"])))
     computed = _computed(_part(_part(run.config, "found"), "hardware"))
     return [*pairs, ("Computed on", computed)] if computed else pairs
+
+
+def _row(label: str, kind: str, figure: Mapping[str, Any]) -> Row:
+    low, high = figure["ci95"]
+    return Row(label, kind, figure["value"], low, high, figure["n"])
 
 
 def _comparison(rows: Sequence[Row]) -> str:

@@ -91,9 +91,18 @@ def online_knn(run: RunFolder) -> Figure | None:
         "The band is the 95 % interval."
     )
     curve = Curve(
-        wording.percent(last["value"]), _epoch_numbers(measured), values, *bounds.T, points=True
+        wording.percent(last["value"]),
+        _column(measured, "epoch"),
+        values,
+        low=bounds[:, 0],
+        high=bounds[:, 1],
+        points=True,
     )
-    svg = line_chart(curve, x_label="epoch", y_label="online kNN, accuracy in %", description=caption)
+    if len(measured) == 1:
+        return Figure(Markup(), caption.removesuffix(" The band is the 95 % interval."))
+    svg = line_chart(
+        curve, x_label="epoch", y_label="online kNN, accuracy in %", description=caption
+    )
     return Figure(svg, caption)
 
 
@@ -143,7 +152,7 @@ def health(run: RunFolder) -> HealthReport | None:
     return HealthReport(
         verdict=verdict[:1].upper() + verdict[1:],
         good=verdict == "healthy",
-        sentence=str(last.get("sentence", "")),
+        sentence=_without_prefix(str(last.get("sentence", "")), verdict),
         advice=str(last.get("advice", "")),
         figures=figures,
         charts=[chart for chart in charts if chart is not None],
@@ -157,9 +166,8 @@ def warnings(run: RunFolder) -> list[str]:
     if broken:
         found.append(f"The loss is not a finite number at step {wording.count(broken[0])}.")
     if run.steps and run.end is None:
-        found.append(
-            f"This run has not ended: its last recorded step is {wording.count(run.steps[-1]['step'])}."
-        )
+        last = wording.count(run.steps[-1]["step"])
+        found.append(f"This run has not ended: its last recorded step is {last}.")
     return found
 
 
@@ -171,9 +179,17 @@ def _course(measured: list[Record], key: str) -> Figure | None:
         return None
     name, meaning = _HEALTH[key]
     caption = f"{name}: {meaning}."
-    curve = Curve(wording.significant(_last(values)), _epoch_numbers(measured), values, points=True)
+    curve = Curve(
+        wording.significant(_last(values)), _column(measured, "epoch"), values, points=True
+    )
     svg = line_chart(curve, x_label="epoch", y_label=name.lower(), description=caption)
     return Figure(svg, caption)
+
+
+def _without_prefix(sentence: str, verdict: str) -> str:
+    """The sentence alone, for the verdict stands above it already."""
+    head, _, rest = sentence.partition(": ")
+    return rest[:1].upper() + rest[1:] if rest and head.lower() == verdict.lower() else sentence
 
 
 def _reading(name: str, y: np.ndarray, run: RunFolder) -> str:
@@ -184,11 +200,11 @@ def _reading(name: str, y: np.ndarray, run: RunFolder) -> str:
     text = f"Loss “{name}”: {wording.significant(now)} over the last steps"
     if np.isfinite(chance) and np.isfinite(floor) and chance > floor:
         share = 100 * (chance - now) / (chance - floor)
-        text += (
-            f". Guessing gives {wording.significant(chance)} (chance), and no embedding can come "
-            f"below {wording.significant(floor)} (floor): the run has gone {share:.0f} % of that way."
+        return (
+            f"{text}. Guessing gives {wording.significant(chance)} (chance), and no embedding can "
+            f"come below {wording.significant(floor)} (floor): the run has gone {share:.0f} % of "
+            "that way."
         )
-        return text
     for value, words in ((chance, "guessing gives"), (floor, "the least possible is")):
         if np.isfinite(value):
             text += f"; {words} {wording.significant(value)}"
@@ -207,10 +223,6 @@ def _progress(run: RunFolder, records: list[Record]) -> tuple[np.ndarray, str]:
     if run.epochs and run.epochs[-1].get("step"):
         return steps * (run.epochs[-1]["epoch"] / run.epochs[-1]["step"]), "epoch"
     return steps, "step"
-
-
-def _epoch_numbers(records: list[Record]) -> np.ndarray:
-    return _column(records, "epoch")
 
 
 def _last(values: np.ndarray) -> float:

@@ -51,9 +51,10 @@ def significant(value: float | None, digits: int = 3) -> str:
     if value == 0:
         return "0"
     magnitude = math.floor(math.log10(abs(value)))
-    if not -4 <= magnitude <= 8:
-        return f"{value:.{digits - 1}e}"
-    return f"{value:,.{max(0, digits - 1 - magnitude)}f}"
+    plain = -4 <= magnitude <= 8
+    places = max(0, digits - 1 - magnitude)
+    text = f"{value:,.{places}f}" if plain else f"{value:.{digits - 1}e}"
+    return text.replace("-", "−") if plain else text
 
 
 def duration(seconds: float) -> str:
@@ -75,9 +76,13 @@ def settings(mapping: Mapping[str, Any]) -> str:
 
     Example:
         >>> settings({"kind": "SimCLR", "temperature": 0.5, "projector": [2048, 128]})
-        'kind SimCLR, temperature 0.5, projector 2048 × 128'
+        'SimCLR, temperature 0.5, projector 2048 / 128'
     """
-    return ", ".join(f"{name.replace('_', ' ')} {_setting(value)}" for name, value in mapping.items())
+    parts = []
+    for name, value in mapping.items():
+        label = "" if name in ("kind", "name") else f"{name.replace('_', ' ')} "
+        parts.append(f"{label}{_setting(value)}")
+    return ", ".join(parts)
 
 
 def _setting(value: Any) -> str:
@@ -86,7 +91,7 @@ def _setting(value: Any) -> str:
     if isinstance(value, Mapping):
         return f"({settings(value)})"
     if isinstance(value, list | tuple):
-        return " × ".join(_setting(item) for item in value)
+        return " / ".join(_setting(item) for item in value)
     if isinstance(value, float):
         return f"{value:g}"
     return "none" if value is None else str(value)

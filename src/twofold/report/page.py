@@ -1,0 +1,151 @@
+"""The page of a run: one HTML file that shows all of it and asks the network for nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import jinja2
+import numpy as np
+
+from twofold.folder import REPORT, write_atomically
+from twofold.report import gallery, run_folder, summary, training
+from twofold.report.pictures import Scale
+from twofold.report.run_folder import RunFolder
+
+if TYPE_CHECKING:
+    from twofold.augment import Views
+    from twofold.domains import Data
+
+_SECTIONS = {
+    "run": "What was run",
+    "quality": "Quality of the features",
+    "training": "Course of the training",
+    "health": "Health",
+    "views": "What training sees",
+    "neighbours": "Nearest neighbours",
+    "map": "Map of the embeddings",
+    "cost": "Cost",
+}
+
+
+@dataclass(frozen=True)
+class _Pictures:
+    """What the page shows of the data; None or empty where it cannot."""
+
+    sheet: gallery.ViewSheet | None
+    neighbours: list[gallery.Neighbours]
+    agreement: str
+    plot: gallery.Map | None
+    classes: list[summary.Row]
+    confusions: list[str]
+    missing: str
+    note: str
+
+
+def write(run_dir: str | Path, data: Data | None = None, views: Views | None = None) -> Path:
+    """Write `report.html` of a run, from whatever the run has left so far.
+
+    The page is one file below 3 MB with pictures, curves and script inside. A section whose
+    ingredients are missing says so in one sentence.
+
+    Args:
+        run_dir: Folder of the run.
+        data: The data of the run, for pictures and class names; left out if it is not the same.
+        views: How the run made its views, to show some.
+
+    Returns:
+        Path of the page.
+
+    Raises:
+        TwofoldError: If `run_dir` is not a run folder.
+    """
+    run = run_folder.read(run_dir)
+    page = _environment().get_template("template.html.j2").render(_context(run, data, views))
+    path = run.path / REPORT
+    write_atomically(path, page.encode("utf-8", "replace"))
+    return path
+
+
+def _environment() -> jinja2.Environment:
+    """Everything is escaped: names of classes, items and runs are the user's, not markup."""
+    return jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+def _context(run: RunFolder, data: Data | None, views: Views | None) -> dict[str, Any]:
+    probes = summary.probes(run)
+    pictures = _pictures(run, data, views)
+    return {
+        "sections": _SECTIONS,
+        "name": run.path.resolve().name,
+        "title": summary.title(run),
+        "notes": [*run.notes, *training.warnings(run)],
+        "tiles": summary.tiles(run),
+        "facts": summary.facts(run),
+        "prescription": summary.prescription(run),
+        "config_text": run.config_text,
+        "probes": probes,
+        "axis": summary.axis([row for p in probes for row in p.rows]) if probes else None,
+        "pictures": pictures,
+        "class_axis": summary.axis(pictures.classes) if pictures.classes else None,
+        "losses": training.losses(run),
+        "course": list(filter(None, [training.online_knn(run), training.learning_rate(run)])),
+        "health": training.health(run),
+        "speed": training.throughput(run),
+        "cost": summary.cost(run),
+        "version": run.config.get("found", {}).get("twofold", ""),
+    }
+
+
+def _pictures(run: RunFolder, data: Data | None, views: Views | None) -> _Pictures:
+    missing = _mismatch(run, data)
+    data = None if missing else data
+    arrays = run.arrays
+    scale: Scale | None = None
+    if data is not None:
+        fitted = run.config.get("found", {}).get("preprocess", {})
+        scale = gallery.picture_scale(data, fitted.get("low"), fitted.get("high"))
+    sheet = gallery.view_sheet(data, views) if data and views else None
+    has_neighbours = {"query_index", "neighbour_index", "neighbour_similarity"} <= arrays.keys()
+    rows: list[summary.Row] = []
+    confusions: list[str] = []
+    if data and data.test.labels is not None and "predictions" in arrays:
+        names = gallery.class_names(data.test)
+        rows, confusions = summary.classes(arrays["predictions"], data.test.labels, names)
+    shown = data is not None and scale is not None and has_neighbours
+    return _Pictures(
+        sheet=sheet,
+        neighbours=gallery.neighbours(data, arrays, scale) if shown and data and scale else [],
+        agreement=gallery.neighbour_agreement(data, arrays) if shown and data else "",
+        plot=gallery.embedding_plot(data, arrays, scale),
+        classes=rows,
+        confusions=confusions,
+        missing=missing,
+        note=scale.note if scale else "",
+    )
+
+
+def _mismatch(run: RunFolder, data: Data | None) -> str:
+    """Why there are no pictures; empty if the data is at hand and is the run's."""
+    if data is None:
+        return "The data was not at hand when this page was written, so its pictures are left out."
+    expected = run.config.get("found", {}).get("fingerprint")
+    if expected is not None and data.train.fingerprint() != expected:
+        return "The data given is not the data of this run, so its pictures are left out."
+    for key, size in (
+        ("query_index", len(data.test)),
+        ("map_index", len(data.test)),
+        ("neighbour_index", len(data.train)),
+    ):
+        if key in run.arrays and np.max(run.arrays[key], initial=-1) >= size:
+            return "The data given has fewer items than the run's, so its pictures are left out."
+    if "predictions" in run.arrays and len(run.arrays["predictions"]) != len(data.test):
+        return "The data given has other test items than the run's, so its pictures are left out."
+    return ""
