@@ -56,11 +56,10 @@ def main() -> None:
                 "ratio": round(ratio, 3),
             }
         )
-        print(
-            "{encoder:14} batch {batch_size:4}: {end_to_end} of {static} images/s, ratio {ratio}".format(
-                **rows[-1]
-            )
+        words = (
+            "{encoder:14} batch {batch_size:4}: {end_to_end} of {static} images/s, ratio {ratio}"
         )
+        print(words.format(**rows[-1]))
     result = {"hardware": vars(hardware), "torch": torch.__version__, "turns": TURNS, "rows": rows}
     path = Path(__file__).parent / "results" / "step.json"
     path.write_text(json.dumps(result, indent=2) + "\n")

@@ -23,7 +23,7 @@ def test_changed_values_survive_the_round_trip(tmp_path):
         objectives={"contrast": contrast},
         prescription={**recipe.prescription, "rotate": "invariant"},
         weights={"contrast": 2.0},
-        early_view_size=14,
+        early_resolution=0.25,
         stem="strided",
     )
     whole = Config(recipe=recipe, settings=Settings(seed=5), found={"note": "ünï"})
@@ -100,6 +100,7 @@ def test_words_that_need_an_objective_are_refused_without_one(word):
         ({"epochs": 0}, "epochs is 0; it must be at least 1"),
         ({"batch_size": 1}, "batch_size is 1; it must be at least 2"),
         ({"encoder": "resnt18"}, "did you mean 'resnet18'"),
+        ({"early_resolution": 0.0}, r"early_resolution is 0.0; must be in \(0, 1\]"),
         ({"early_share": 1.5}, r"early_share is 1.5; it must be in \[0, 1\]"),
         ({"weights": {"contrst": 1.0}}, "did you mean 'contrast'"),
         ({"objectives": {}}, "has no objective"),

@@ -67,7 +67,8 @@ def test_training_learns(tmp_path):
         out=tmp_path / "run",
         epochs=30,
         **SMALL,
-        prescription={"flip": "invariant"},
+        prescription=dict.fromkeys(twofold.RECIPES["simclr"]().prescription, "off")
+        | {"flip": "invariant"},
         optimizer=twofold.Optimizer(learning_rate=0.5),
     )
     steps = [line for line in read_metrics(tmp_path / "run") if line["kind"] == "step"]
@@ -178,7 +179,7 @@ def test_metrics_say_what_a_reader_needs(tmp_path):
     steps = [line for line in lines if line["kind"] == "step"]
     assert steps[0]["chance"]["contrast"] == pytest.approx(math.log(31))
     assert steps[0]["losses"].keys() == {"contrast"}
-    assert steps[0]["lr"] == pytest.approx(0.03 * 16 / 256)
+    assert steps[0]["lr"] == pytest.approx(0.24 * 16 / 256)
     epochs = [line for line in lines if line["kind"] == "epoch"]
     assert [line["epoch"] for line in epochs] == [2]
     assert epochs[0]["knn"] is None
@@ -200,6 +201,6 @@ def test_views_are_small_at_first_if_asked(tmp_path, monkeypatch):
         return batch
 
     monkeypatch.setattr(Loader, "batch", recorded)
-    train(tmp_path / "run", epochs=2, early_view_size=8, early_share=0.5)
+    train(tmp_path / "run", epochs=2, early_resolution=2 / 3, early_share=0.5)
     total = len(sizes)
     assert [size for _, size in sorted(sizes)] == [8] * (total // 2) + [12] * (total - total // 2)

@@ -2,6 +2,7 @@ from .augment import Views as Views
 from .config import Config as Config
 from .domains import Data as Data
 from .domains import Source as Source
+from .domains.image import open_data as open_data
 from .encoder import Encoder as Encoder
 from .encoder import load as load
 from .errors import TwofoldError as TwofoldError

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from twofold.errors import TwofoldError, unknown
-from twofold.folder import check_new, check_run, clear
+from twofold.folder import CONFIG, check_new, check_run
+
+if TYPE_CHECKING:
+    from twofold.config import DataConfig
 
 _HELP = """\
 twofold learns representations from unlabelled data.
@@ -39,7 +43,8 @@ def main(argv: Sequence[str] | None = None) -> None:
 
             print(f"twofold {__version__}")
         elif args[0] not in COMMANDS:
-            raise unknown("command", args[0], COMMANDS)
+            flags = ("--help", "--version")
+            raise unknown("command", args[0], flags if args[0].startswith("-") else COMMANDS)
         else:
             sys.exit(COMMANDS[args[0]](args[1:]))
     except TwofoldError as error:
@@ -49,6 +54,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         sys.exit(130)
     except BrokenPipeError:
         sys.exit(141)
+    except OSError as error:  # a full disk, a folder that may not be written
+        print(f"twofold: {error}", file=sys.stderr)
+        sys.exit(1)
 
 
 def pretrain(args: list[str]) -> int:
@@ -57,9 +65,9 @@ def pretrain(args: list[str]) -> int:
     from twofold.flags import Pretrain, parse
     from twofold.recipes import recipe_by_name
 
-    if "--resume" in args:
+    if _has(args, "--resume"):
         return _resume(args)
-    if "--config" in args:
+    if _has(args, "--config"):
         path, args = _take(args, "--config")
         begun = load_config(Path(path))
     else:
@@ -67,15 +75,16 @@ def pretrain(args: list[str]) -> int:
         begun = Config(recipe=recipe_by_name(name))
     default = Pretrain(recipe=begun.recipe, data=begun.data, settings=begun.settings)
     flags = parse(Pretrain, args, prog=f"twofold pretrain {begun.recipe.name}", default=default)
+    if flags.recipe.name != begun.recipe.name:
+        raise TwofoldError("--name cannot be changed: a run is read back by its recipe's name")
     _check_data(flags.data)
     out = _required(flags.out, "--out", "the folder of the run, e.g. runs/a")
     check_new(out, overwrite=flags.overwrite)
 
     from twofold.run import start
 
-    clear(out)
     whole = Config(recipe=flags.recipe, data=flags.data, settings=flags.settings)
-    return 0 if start(whole, out).finished else 130
+    return 0 if start(whole, out, overwrite=flags.overwrite).finished else 130
 
 
 def _resume(args: list[str]) -> int:
@@ -101,36 +110,42 @@ def _resume(args: list[str]) -> int:
 
 def evaluate(args: list[str]) -> int:
     """Probes the frozen encoder and prints the figures."""
+    from twofold.config import load_config
     from twofold.flags import Evaluate, parse
 
     given, args = _positional(args, "RUN", "twofold evaluate RUN --data D")
     flags = parse(Evaluate, args, prog="twofold evaluate RUN")
     folder = check_run(Path(given))
-    if flags.data.data:
-        _check_data(flags.data)
+    whole = load_config(folder / CONFIG)
+    settings = flags.data if flags.data.data else _changed(whole.data, flags.data)
+    _check_data(settings)
 
     from twofold.display import print_figures
     from twofold.run import Run, open_config
 
-    run = Run(folder)
-    data = open_config(flags.data, run.config.settings.seed) if flags.data.data else None
-    print_figures(run.evaluate(data))
+    print_figures(Run(folder).evaluate(open_config(settings, whole.settings.seed)))
     print(folder / "evaluation.json")
     return 0
 
 
 def embed(args: list[str]) -> int:
     """Writes the embeddings of any items."""
+    from twofold.config import load_config
     from twofold.flags import Embed, parse
 
     given, args = _positional(args, "RUN", "twofold embed RUN --data D --out FILE.npz")
     flags = parse(Embed, args, prog="twofold embed RUN")
+    folder = check_run(Path(given))
     _check_data(flags.data)
     out = _output(flags.out, ".npz")
+    seed = load_config(folder / CONFIG).settings.seed  # the test part is what the run held out
 
-    from twofold.run import embed_data
+    from twofold.encoder import load, write_embeddings
+    from twofold.hardware import detect
+    from twofold.run import open_config
 
-    count, dim = embed_data(given, flags.data, out, part=flags.part)
+    encoder, data = load(folder), open_config(flags.data, seed)
+    count, dim = write_embeddings(encoder, data, out, part=flags.part, device=detect().device)
     print(f"{out}: {count} embeddings of {dim} features")
     return 0
 
@@ -209,12 +224,27 @@ def _positional(args: list[str], name: str, usage: str) -> tuple[str, list[str]]
     return args[0], args[1:]
 
 
+def _has(args: list[str], flag: str) -> bool:
+    return any(arg.partition("=")[0] == flag for arg in args)
+
+
 def _take(args: list[str], flag: str) -> tuple[str, list[str]]:
     """The value of a flag, and the arguments without both."""
+    args = [part for arg in args for part in (arg.split("=", 1) if _has([arg], flag) else [arg])]
     at = args.index(flag)
     if at + 1 == len(args) or args[at + 1].startswith("--"):
         raise TwofoldError(f"{flag} needs a value")
     return args[at + 1], args[:at] + args[at + 2 :]
+
+
+def _changed(settings: DataConfig, flags: DataConfig) -> DataConfig:
+    """A run's data with those settings replaced that were given as flags."""
+    given = {
+        field.name: getattr(flags, field.name)
+        for field in dataclasses.fields(flags)
+        if getattr(flags, field.name) != field.default
+    }
+    return dataclasses.replace(settings, **given)
 
 
 def _check_data(flags: Any) -> None:
@@ -237,6 +267,8 @@ def _output(path: Path | None, suffix: str) -> Path:
     assert path is not None
     if path.suffix != suffix:
         raise TwofoldError(f"--out is {path}; its name must end in {suffix}")
+    if path.is_dir():
+        raise TwofoldError(f"--out is {path}, a folder; name a file to write")
     if not path.parent.is_dir():
         raise TwofoldError(f"--out is {path}; the folder {path.parent} does not exist")
     return path

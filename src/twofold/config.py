@@ -85,8 +85,12 @@ class Config:
         write_atomically(path, text.encode())
 
 
-def load_config(path: Path) -> Config:
+def load_config(path: Path, recipe: Recipe | None = None) -> Config:
     """Reads a `config.yaml` back; a key that nothing reads is an error.
+
+    Args:
+        path: The file.
+        recipe: What the file's recipe is built on; the one that goes by its name if None.
 
     Raises:
         TwofoldError: If the file is missing, is no YAML, or holds an unknown key or a value of
@@ -101,11 +105,12 @@ def load_config(path: Path) -> Config:
         raise TwofoldError(f"{path} is not valid YAML: {reason}") from None
     if not isinstance(plain, dict) or not isinstance(plain.get("recipe"), dict):
         raise TwofoldError(f"{path} describes no run; it needs a recipe with a name")
-    name = plain["recipe"].get("name")
-    if name not in RECIPES:
-        raise unknown("recipe", str(name), RECIPES)
+    name = str(plain["recipe"].get("name"))
+    if recipe is None and name not in RECIPES:
+        refusal = unknown("recipe", name, RECIPES)
+        raise TwofoldError(f"{refusal}; a recipe of your own must be handed over in Python")
     found = plain.pop("found", {})
-    config: Config = from_plain(Config(recipe=RECIPES[name]()), plain)
+    config: Config = from_plain(Config(recipe=recipe or RECIPES[name]()), plain)
     return dataclasses.replace(config, found=found)
 
 
@@ -131,7 +136,9 @@ def from_plain(default: Any, plain: Mapping[str, Any], where: str = "") -> Any:
         twofold.errors.TwofoldError: unknown key 'sed'; did you mean 'seed'? ...
     """
     if not isinstance(plain, Mapping):
-        raise TwofoldError(f"{where.rstrip('.') or 'the configuration'} is {plain!r}; it must be a mapping")
+        raise TwofoldError(
+            f"{where.rstrip('.') or 'the configuration'} is {plain!r}; it must be a mapping"
+        )
     kinds = _field_types(type(default))
     for key in plain:
         if key not in kinds:
@@ -168,7 +175,9 @@ def _convert(kind: Any, default: Any, value: Any, where: str) -> Any:
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
-        raise TwofoldError(f"{where} is {value!r}; it must be of type {kind.__name__}")
+        found = " ".join(repr(value).split())  # an array's goes over lines
+        found = found if len(found) < 80 else f"a {type(value).__name__}"
+        raise TwofoldError(f"{where} is {found}; it must be of type {kind.__name__}")
     return value
 
 

@@ -22,7 +22,9 @@ class Console:
     """Prints to standard error, so that standard output stays free for results."""
 
     def __init__(self, *, quiet: bool = False) -> None:
-        self._rich = RichConsole(file=sys.stderr, quiet=quiet, highlight=False)
+        self._rich = RichConsole(
+            file=sys.stderr, quiet=quiet, highlight=False, markup=False, emoji=False
+        )
 
     def begin(self, whole: Config, data: Data, remarks: Sequence[str]) -> None:
         """What is about to run, and what was replaced or left out."""
@@ -30,11 +32,12 @@ class Console:
         size = f"{found['channels']}x{found['height']}x{found['width']}"
         hardware = found["hardware"]
         words = [name for name, word in recipe.prescription.items() if word == "invariant"]
-        self._print(f"[bold]{recipe.name}[/] on {data.name}: {data.note}")
+        self._print(f"{recipe.name} on {data.note}", style="bold")
         self._print(
             f"{found['train_items']} training and {found['test_items']} test items of {size}; "
-            f"{recipe.encoder}, {recipe.epochs} epochs of batch {recipe.batch_size}, "
-            f"{hardware['precision']} on {hardware['device']} with {hardware['threads']} threads"
+            f"{found['network']}, {_count(recipe.epochs, 'epoch')} of batch {recipe.batch_size}, "
+            f"{hardware['precision']} on {hardware['device']} with "
+            f"{_count(hardware['threads'], 'thread')}"
         )
         self._print(f"ignores: {', '.join(words)}")
         for remark in remarks:
@@ -77,8 +80,8 @@ class Console:
                 f"`twofold pretrain --resume {folder}`"
             )
 
-    def _print(self, words: str) -> None:
-        self._rich.print(words, soft_wrap=True)
+    def _print(self, words: str, *, style: str | None = None) -> None:
+        self._rich.print(words, soft_wrap=True, style=style)
 
 
 class _Training:
@@ -107,6 +110,10 @@ class _Training:
             f"epoch {record['epoch']}: {losses}{accuracy}; {record['health']['verdict']}; "
             f"{rate:.0f} images/s"
         )
+
+
+def _count(number: int, thing: str) -> str:
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
 
 
 def _loss(name: str, record: Mapping[str, Any]) -> str:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
+
 import torch
 from torch import Tensor, distributed
 from torch.distributed.nn import functional as differentiable
+
+from twofold.errors import TwofoldError
 
 
 def world_size() -> int:
@@ -15,6 +19,20 @@ def world_size() -> int:
 def rank() -> int:
     """This process's number, from 0."""
     return distributed.get_rank() if _running() else 0
+
+
+def refuse_several() -> None:
+    """Refuses to run beside other processes that would write to the same folder.
+
+    Raises:
+        TwofoldError: Under `torchrun` with more than one process, until runs can be shared.
+    """
+    count = os.environ.get("WORLD_SIZE", "1")
+    if count != "1":
+        raise TwofoldError(
+            f"WORLD_SIZE is {count}; a run is trained by one process so far: start it without "
+            "torchrun"
+        )
 
 
 def gather(embeddings: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from twofold.checkpoint import load_tensors, save_tensors
+from twofold.domains import Data
 from twofold.errors import TwofoldError
 from twofold.evaluate import features
 from twofold.folder import CONFIG, ENCODER
@@ -127,11 +129,55 @@ def untrained(encoder: Encoder, *, seed: int) -> nn.Module:
         torch.manual_seed(seed)
         if encoder.spec is not None:
             return build_encoder(**encoder.spec).eval()
-        import copy
-
         fresh = copy.deepcopy(encoder.backbone)
         for module in fresh.modules():
             reset = getattr(module, "reset_parameters", None)
             if callable(reset):
                 reset()
         return fresh.eval()
+
+
+def write_embeddings(
+    encoder: Encoder, data: Data, out: Path, *, part: str, device: str
+) -> tuple[int, int]:
+    """Writes embeddings, ids and labels of a part of some data to an .npz file.
+
+    Args:
+        encoder: A trained encoder.
+        data: The items.
+        out: The file.
+        part: `train`, `test` or `all`; all items of one array come in the order of the array.
+        device: Where to compute.
+
+    Returns:
+        The shape of the embeddings.
+    """
+    sources = {"train": [data.train], "test": [data.test], "all": [data.train, data.test]}[part]
+    arrays: dict[str, np.ndarray] = {
+        "embeddings": np.concatenate(
+            [encoder.embed(source.items, device=device) for source in sources]
+        ),
+        "ids": np.concatenate([np.asarray(source.ids, dtype=str) for source in sources]),
+    }
+    labels = [source.labels for source in sources if source.labels is not None]
+    if len(labels) == len(sources):
+        arrays["labels"] = np.concatenate(labels)
+    order = _stored_order(arrays["ids"])
+    arrays = {name: array[order] for name, array in arrays.items()}
+    if "labels" in arrays:
+        arrays["label_names"] = np.asarray(sources[0].label_names, dtype=str)
+    with out.open("wb") as file:
+        np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
+    count, dim = arrays["embeddings"].shape
+    return count, dim
+
+
+def _stored_order(ids: np.ndarray) -> np.ndarray:
+    """Where to find each item of an array that was split; as they come if it is another source."""
+    as_they_come = np.arange(len(ids))
+    if not all(name.isdecimal() for name in ids.tolist()):
+        return as_they_come
+    numbers = ids.astype(np.int64)
+    order = np.argsort(numbers)
+    # An array for training and one for testing count from 0 each.
+    return order if np.array_equal(numbers[order], as_they_come) else as_they_come

@@ -31,5 +31,5 @@ def unknown(kind: str, name: str, choices: Iterable[str]) -> TwofoldError:
     """
     known = list(choices)
     guess = nearest(name, known)
-    hint = f" did you mean {guess!r}?" if guess else ""
-    return TwofoldError(f"unknown {kind} {name!r};{hint} (known: {', '.join(known)})")
+    hint = f"; did you mean {guess!r}?" if guess else ""
+    return TwofoldError(f"unknown {kind} {name!r}{hint} (known: {', '.join(known)})")

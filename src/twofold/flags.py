@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import io
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
@@ -14,7 +15,7 @@ from typing import Annotated, Literal, TypeVar
 import tyro
 
 from twofold.config import DataConfig, Settings
-from twofold.errors import TwofoldError
+from twofold.errors import TwofoldError, unknown
 from twofold.recipes import Recipe
 
 T = TypeVar("T")
@@ -103,7 +104,57 @@ def _one_line(box: str) -> str:
     message = " ".join(lines[1] if len(lines) > 1 else lines[0])
     message = message.removeprefix("Error parsing ").removeprefix("recipe.")
     if message.startswith("Unrecognized options: "):
-        message = "unknown flag " + message.removeprefix("Unrecognized options: ").split(",")[0]
+        given = message.removeprefix("Unrecognized options: ").split(",")[0]
+        if not given.startswith("-"):
+            return f"found {given!r}, which belongs to no flag"
         flags = [line.split()[0] for line in lines[2] if line.startswith("--")] if lines[2:] else []
-        message += f"; did you mean {flags[0]}?" if flags else ""
+        return f"unknown flag {given}" + (f"; did you mean {flags[0]}?" if flags else "")
+    for pattern, reworded in _REWORDED:
+        if found := pattern.fullmatch(message):
+            return reworded(*found.groups())
     return message.rstrip(".")
+
+
+def _wrong_kind(flag: str, kind: str, value: str) -> str:
+    """A value that is no number where one was asked for; `kind` as in {None}|INT."""
+    for symbol, words in {
+        "{None}|": "None or ",
+        "INT": "a whole number",
+        "FLOAT": "a number",
+    }.items():
+        kind = kind.replace(symbol, words)
+    return f"{flag} is {value}; it must be {kind}"
+
+
+def _wrong_choice(value: str, flag: str, choices: str) -> str:
+    known = sorted(ast.literal_eval(choices))
+    return str(unknown(f"value of {flag}", value, known))
+
+
+_REWORDED: tuple[tuple[re.Pattern[str], Callable[..., str]], ...] = (
+    (
+        re.compile(r"(--\S+): invalid literal for int\(\) with base 10: (.*)"),
+        lambda flag, value: _wrong_kind(flag, "INT", value),
+    ),
+    (
+        re.compile(r"(--\S+): could not convert string to float: (.*)"),
+        lambda flag, value: _wrong_kind(flag, "FLOAT", value),
+    ),
+    (
+        re.compile(r"(--\S+): no type matching (\S+) could be instantiated from \[(.*?)\]\..*"),
+        _wrong_kind,
+    ),
+    (
+        re.compile(r"invalid choice '(.*)' for argument '(--\S+)'\. Expected one of (\(.*\))\.?"),
+        _wrong_choice,
+    ),
+    (
+        re.compile(r"(--\S+): Could not (?:parse|find valid parse for) arguments:? (\[.*?\]).*"),
+        lambda flag, values: f"{flag} cannot be {' '.join(ast.literal_eval(values))}",
+    ),
+    (
+        re.compile(r"Missing value for argument '(--\S+)'\. Expected (\d+) values\.?"),
+        lambda flag, count: f"{flag} needs {'a value' if count == '1' else f'{count} values'}",
+    ),
+)
+"""What tyro says of a wrong value, and the same said as twofold says it."""

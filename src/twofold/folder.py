@@ -8,7 +8,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from twofold.errors import TwofoldError
+from twofold.errors import TwofoldError, nearest
 
 CONFIG = "config.yaml"
 METRICS = "metrics.jsonl"
@@ -32,13 +32,24 @@ def check_new(folder: Path, *, overwrite: bool = False) -> None:
             )
     elif folder.exists() and any(folder.iterdir()):
         raise TwofoldError(f"{folder} is not empty and holds no run; choose another --out")
+    above = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not above.is_dir():
+        raise TwofoldError(f"{folder} cannot be created: {above} is a file; choose another --out")
+    if not os.access(above, os.W_OK):
+        raise TwofoldError(
+            f"{folder} cannot be written: {above} is read-only; choose another --out"
+        )
 
 
 def check_run(folder: Path) -> Path:
     """`folder`, if it holds a run."""
     if not (folder / CONFIG).exists():
         finding = f"has no {CONFIG}" if folder.is_dir() else "does not exist"
-        raise TwofoldError(f"{folder} is no run: it {finding}")
+        guess = nearest(
+            folder.name, [path.parent.name for path in folder.parent.glob(f"*/{CONFIG}")]
+        )
+        hint = f"; did you mean {folder.parent / guess}?" if guess else ""
+        raise TwofoldError(f"{folder} is no run: it {finding}{hint}")
     return folder
 
 

@@ -51,7 +51,7 @@ class Monitor:
 
     def __call__(self, encoder: nn.Module) -> dict[str, Any]:
         """The record of one epoch: `knn` (or None) and `health`."""
-        rendered = replace(self.preprocess, low=0.0, high=1.0)
+        rendered = replace(self.preprocess, low=0.0, high=1.0, dtype="float32")
         first, second = (self._features(encoder, view, rendered) for view in self.pair)
         state = health(first, pair=second)
         return {"knn": self._knn(encoder), "health": vars(state)}

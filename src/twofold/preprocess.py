@@ -39,6 +39,8 @@ class Preprocess:
     """Standard deviation of each channel on the [0, 1] scale, > 0."""
     size: int
     """Height and width in pixels that the encoder reads."""
+    dtype: str = "uint8"
+    """Type that items are stored in; any float will do for any other."""
 
     @property
     def channels(self) -> int:
@@ -47,6 +49,12 @@ class Preprocess:
 
     def unit(self, items: np.ndarray | Tensor, device: torch.device | str = "cpu") -> Tensor:
         """Stored items `(batch, channels, height, width)` as float32 in [0, 1] on `device`."""
+        found = str(items.dtype).removeprefix("torch.")
+        if _kind(found) != _kind(self.dtype):
+            raise TwofoldError(
+                f"items are {found}, but this encoder was trained on {self.dtype} from "
+                f"{self.low:g} to {self.high:g}; convert them to that type and range"
+            )
         images = _as_float(items, device)
         if images.ndim != 4 or images.shape[1] != self.channels:
             raise TwofoldError(
@@ -102,7 +110,12 @@ def measure(items: np.ndarray, *, size: int | None = None, sample: int = 10_000)
         mean=tuple(round(value, 6) for value in mean.tolist()),
         std=tuple(round(value, 6) for value in std.tolist()),
         size=size or min(items.shape[-2:]),
+        dtype=items.dtype.name,
     )
+
+
+def _kind(dtype: str) -> str:
+    return "float" if dtype.startswith(("float", "bfloat")) else dtype
 
 
 def _as_float(items: np.ndarray | Tensor, device: torch.device | str) -> Tensor:

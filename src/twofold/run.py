@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from twofold import __version__, config
 from twofold.augment import Views, substitutions
 from twofold.config import Config, DataConfig
 from twofold.display import Console
+from twofold.distributed import refuse_several
 from twofold.domains import Data, Source, split
 from twofold.domains.image import open_data
 from twofold.encoder import Encoder, load, untrained
@@ -36,7 +37,7 @@ from twofold.hardware import Hardware, detect
 from twofold.loader import Loader
 from twofold.method import Method
 from twofold.monitor import Monitor
-from twofold.networks import build_encoder
+from twofold.networks import build_encoder, check_reads
 from twofold.preprocess import Preprocess, measure
 from twofold.recipes import Recipe, recipe_by_name
 from twofold.train import Outcome, fit
@@ -49,17 +50,21 @@ class Run:
     """A run folder."""
 
     folder: Path
-    data: Data | None = None
+    data: Data | None = field(default=None, repr=False)
     """The data, if it is at hand; opened from the configuration otherwise."""
+    backbone: nn.Module | None = field(default=None, repr=False)
+    """The network, if the run trained one of the user's own and it is at hand."""
+    recipe: Recipe | None = field(default=None, repr=False)
+    """The recipe, if it is one of the user's own."""
 
     @property
     def config(self) -> Config:
         """Every number the run used."""
-        return config.load_config(self.folder / CONFIG)
+        return config.load_config(self.folder / CONFIG, self.recipe)
 
     def encoder(self, *, backbone: nn.Module | None = None) -> Encoder:
         """The trained encoder."""
-        return load(self.folder, backbone=backbone)
+        return load(self.folder, backbone=backbone or self.backbone)
 
     def open(self) -> Data:
         """The run's data."""
@@ -125,7 +130,8 @@ def pretrain(
         overwrite: Whether to replace a run that `out` already holds.
         quiet: Whether to print nothing.
         **changes: Fields of `Recipe` (epochs, batch_size, optimizer, ...), of `Settings` (seed,
-            device, precision, ...) and of `DataConfig` (key, test, test_fraction, ...).
+            device, precision, ...) and of `DataConfig` (key, test, test_fraction, ...). Words of
+            `prescription={"rotate": "invariant"}` join those of the recipe.
 
     Raises:
         TwofoldError: For an unknown name or option, a wrong value, or data that cannot be read.
@@ -136,8 +142,13 @@ def pretrain(
         (1000, 512)
     """
     recipe = recipe_by_name(recipe) if isinstance(recipe, str) else recipe
+    backbone = encoder if isinstance(encoder, nn.Module) else None
     if isinstance(encoder, str):
         changes["encoder"] = encoder
+    elif encoder is not None and backbone is None:
+        raise TwofoldError(
+            f"encoder is {encoder!r}; it must be a name or a torch.nn.Module with num_features"
+        )
     named = isinstance(data, (str, Path))
     if named:
         changes["data"] = str(data)
@@ -145,14 +156,17 @@ def pretrain(
     folder = Path(out)
     check_new(folder, overwrite=overwrite)
     opened = None if named else open_config(whole.data, whole.settings.seed, data)
-    clear(folder)
-    backbone = encoder if isinstance(encoder, nn.Module) else None
-    start(whole, folder, data=opened, backbone=backbone, quiet=quiet)
-    return Run(folder, opened)
+    start(whole, folder, data=opened, backbone=backbone, overwrite=overwrite, quiet=quiet)
+    return Run(folder, opened, backbone, recipe)
 
 
 def resume(
-    run: str | Path, *, data: Any = None, backbone: nn.Module | None = None, quiet: bool = False
+    run: str | Path,
+    *,
+    data: Any = None,
+    backbone: nn.Module | None = None,
+    recipe: Recipe | None = None,
+    quiet: bool = False,
 ) -> Run:
     """Goes on with a run that was stopped, to the same weights as if it never had been.
 
@@ -160,13 +174,14 @@ def resume(
         run: Folder of the run.
         data: The array, if the run was started with one.
         backbone: A fresh network, if the run was started with one of the user's own.
+        recipe: The recipe, if the run was started with one of the user's own.
         quiet: Whether to print nothing.
     """
     folder = Path(run)
-    whole = config.load_config(folder / CONFIG)
+    whole = config.load_config(folder / CONFIG, recipe)
     opened = None if data is None else open_config(whole.data, whole.settings.seed, data)
     start(whole, folder, data=opened, backbone=backbone, quiet=quiet)
-    return Run(folder, opened)
+    return Run(folder, opened, backbone, recipe)
 
 
 def start(
@@ -175,19 +190,25 @@ def start(
     *,
     data: Data | None = None,
     backbone: nn.Module | None = None,
+    overwrite: bool = False,
     quiet: bool = False,
 ) -> Outcome:
-    """Trains what `whole` describes in `folder`, from its newest checkpoint if it has one."""
+    """Trains what `whole` describes in `folder`, from its newest checkpoint if it has one.
+
+    With `overwrite`, the run that `folder` holds is removed; no sooner than everything that can
+    be refused has been accepted.
+    """
+    refuse_several()
     console = Console(quiet=quiet)
     recipe, settings = whole.recipe, whole.settings
+    _check_backbone(whole, backbone)
     data = data or open_config(whole.data, settings.seed)
     trained, held_out = _hold_out(data.train, settings.seed)
     hardware = _hardware(whole)
     preprocess = measure(trained.items)
     _check_batch(recipe, trained)
-    whole = _record(whole, data, preprocess, hardware)
-    whole.save(folder / CONFIG)
-    _list_skipped(data, folder)
+    network = recipe.encoder if backbone is None else type(backbone).__name__
+    whole = _record(whole, data, preprocess, hardware, network)
 
     views = build_views(recipe, trained, settings.seed)
     torch.manual_seed(settings.seed)
@@ -201,6 +222,10 @@ def start(
             "stem": recipe.stem,
         }
         backbone = build_encoder(**spec)
+    early, late = recipe.view_sizes(preprocess.size)
+    for size in {preprocess.size, early, late}:
+        check_reads(backbone, channels=trained.channels, size=size)
+    change = recipe.early_share * recipe.epochs * (len(trained) // recipe.batch_size)
     method = Method(backbone, recipe.objectives, encode=recipe.encode)
     loader = Loader(
         trained.items,
@@ -208,11 +233,15 @@ def start(
         views=views,
         preprocess=preprocess,
         batch_size=recipe.batch_size,
-        view_size=_view_sizes(recipe, preprocess.size, len(trained)),
+        view_size=lambda step: early if step < change else late,
         device=hardware.device,
         threads=hardware.loader_threads,
         seed=settings.seed,
     )
+    if overwrite:
+        clear(folder)
+    whole.save(folder / CONFIG)
+    _list_skipped(data, folder)
     console.begin(
         whole, data, substitutions(recipe.augmentations, recipe.prescription, trained.channels)
     )
@@ -237,33 +266,12 @@ def start(
     return outcome
 
 
-def embed_data(run: str | Path, settings: DataConfig, out: Path, *, part: str) -> tuple[int, int]:
-    """Writes the embeddings, ids and labels of some data to `out`; returns their shape."""
-    encoder = load(run)
-    data = open_config(settings, seed=0)
-    sources = {"train": [data.train], "test": [data.test], "all": [data.train, data.test]}[part]
-    hardware = detect()
-    arrays: dict[str, np.ndarray] = {
-        "embeddings": np.concatenate(
-            [encoder.embed(source.items, device=hardware.device) for source in sources]
-        ),
-        "ids": np.concatenate([np.asarray(source.ids, dtype=str) for source in sources]),
-    }
-    labels = [source.labels for source in sources if source.labels is not None]
-    if len(labels) == len(sources):
-        arrays["labels"] = np.concatenate(labels)
-        arrays["label_names"] = np.asarray(sources[0].label_names, dtype=str)
-    with out.open("wb") as file:
-        np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
-    count, dim = arrays["embeddings"].shape
-    return count, dim
-
-
 def open_config(settings: DataConfig, seed: int, data: Any = None) -> Data:
     """Opens the data a configuration names, or the array given in its place."""
     if data is None and not settings.data:
         raise TwofoldError(
-            "this run was given an array in Python; go on with twofold.resume(folder, data=array)"
+            "this run was given an array in Python; hand it over again as data= or, from a file, "
+            "with --data"
         )
     return open_data(
         settings.data if data is None else data,
@@ -309,7 +317,9 @@ def _hardware(whole: Config) -> Hardware:
     )
 
 
-def _record(whole: Config, data: Data, preprocess: Preprocess, hardware: Hardware) -> Config:
+def _record(
+    whole: Config, data: Data, preprocess: Preprocess, hardware: Hardware, network: str
+) -> Config:
     """The configuration with what was found; refuses data that is not what it was."""
     fingerprint = data.train.fingerprint()
     before = whole.found.get("fingerprint", fingerprint)
@@ -328,18 +338,23 @@ def _record(whole: Config, data: Data, preprocess: Preprocess, hardware: Hardwar
         "channels": data.train.channels,
         "height": data.train.height,
         "width": data.train.width,
+        "network": network,
         "preprocess": dataclasses.asdict(preprocess),
         "hardware": dataclasses.asdict(hardware),
     }
     return dataclasses.replace(whole, found=found)
 
 
-def _view_sizes(recipe: Recipe, size: int, items: int) -> Any:
-    """Height and width of the views at a step."""
-    late = recipe.view_size or size
-    early = recipe.early_view_size or late
-    change = recipe.early_share * recipe.epochs * (items // recipe.batch_size)
-    return lambda step: early if step < change else late
+def _check_backbone(whole: Config, backbone: nn.Module | None) -> None:
+    """A run goes on with the network it began with, by name or by hand."""
+    own = whole.found.get("network", whole.recipe.encoder) != whole.recipe.encoder
+    if own and backbone is None:
+        raise TwofoldError(
+            f"this run trains a network of your own, {whole.found['network']}; go on in Python "
+            "with twofold.resume(folder, backbone=...)"
+        )
+    if whole.found and not own and backbone is not None:
+        raise TwofoldError(f"this run trains {whole.recipe.encoder}; leave backbone out")
 
 
 def _check_batch(recipe: Recipe, source: Source) -> None:
@@ -362,11 +377,22 @@ def _change(whole: Config, changes: Mapping[str, Any]) -> Config:
     for name, value in changes.items():
         for part in ("recipe", "data", "settings"):
             before = getattr(whole, part)
-            if name in {field.name for field in dataclasses.fields(before)}:
-                after = dataclasses.replace(before, **{name: value})
+            if name in {f.name for f in dataclasses.fields(before)}:
+                after = _replace(before, name, value)
                 whole = dataclasses.replace(whole, **{part: after})
                 break
         else:
             parts = (whole.recipe, whole.data, whole.settings)
             raise unknown("option", name, [f.name for p in parts for f in dataclasses.fields(p)])
     return whole
+
+
+def _replace(part: Any, name: str, value: Any) -> Any:
+    """`part` with one field replaced; words, settings and weights by name join those there are."""
+    before = getattr(part, name)
+    if isinstance(before, Mapping) and isinstance(value, Mapping):
+        value = value if name == "objectives" else {**before, **value}
+        return dataclasses.replace(part, **{name: value})
+    if dataclasses.is_dataclass(value):
+        return dataclasses.replace(part, **{name: value})
+    return config.from_plain(part, {name: str(value) if isinstance(value, Path) else value})

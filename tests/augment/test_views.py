@@ -28,7 +28,7 @@ def same(first, second):
 @pytest.mark.parametrize("prescription", [SIMCLR, EVERYTHING], ids=["simclr", "everything"])
 @pytest.mark.parametrize(
     ("channels", "source", "size"),
-    [(3, 16, 16), (3, 23, 9), (1, 28, 28), (5, 12, 12), (3, 41, 37), (1, 35, 67)],
+    [(3, 16, 16), (3, 23, 9), (1, 28, 28), (5, 12, 12), (3, 41, 37), (1, 35, 67), (1, 150, 9)],
 )
 def test_a_view_is_the_same_in_any_batch(prescription, channels, source, size):
     images, index = images_of(47, channels, source), np.arange(47) * 31
@@ -189,6 +189,22 @@ def test_the_whole_simclr_view_equals_torchvisions_operations_in_the_drawn_order
         if drawn["grayscale"]["applied"][i]:
             view = reference.rgb_to_grayscale(view, num_output_channels=3)
         torch.testing.assert_close(first[i], view, atol=1e-5, rtol=0)
+
+
+def test_members_of_the_jitter_with_probabilities_of_their_own_keep_their_turns():
+    shares = {"brightness": 0.9, "contrast": 0.2, "saturation": 0.6, "hue": 0.4}
+    members = {name: type(IMAGE[name])(probability=share) for name, share in shares.items()}
+    views = Views(members, dict.fromkeys(members, "invariant"), channels=3, size=16)
+    images = images_of(60)
+    (first, _), (drawn, _) = views(images, np.arange(60), 0)
+    for i, image in enumerate(images):
+        view = image
+        for name in sorted(members, key=lambda name: drawn[name]["order"][i]):
+            if drawn[name]["applied"][i]:
+                amount = drawn[name]["shift" if name == "hue" else "factor"][i]
+                view = getattr(reference, f"adjust_{name}")(view, float(amount))
+        torch.testing.assert_close(first[i], view, atol=1e-5, rtol=0)
+    assert len({sum(drawn[name]["applied"][i] for name in members) for i in range(60)}) == 5
 
 
 def test_one_channel_draws_no_colour_and_others_draw_per_channel():

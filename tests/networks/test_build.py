@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from twofold import TwofoldError, build_encoder
-from twofold.networks import ENCODERS, mlp, num_features
+from twofold.networks import ENCODERS, check_reads, mlp, num_features
 
 
 @pytest.mark.parametrize("channels", [1, 2, 3, 13])
@@ -97,3 +97,27 @@ def test_mlp_as_simclr_published_it():
     assert kinds == ["Linear", "BatchNorm1d", "ReLU", "Linear", "BatchNorm1d"]
     assert head[0].bias is None
     assert not head[-1].bias.requires_grad
+
+
+class Flat(nn.Module):
+    """A network of the user's own, right or wrong in one way."""
+
+    def __init__(self, num_features=4, reads=64):
+        super().__init__()
+        self.num_features = num_features
+        self.linear = nn.Linear(reads, 4)
+
+    def forward(self, images):
+        return self.linear(images.flatten(1))
+
+
+def test_an_encoder_is_tried_before_it_is_trained():
+    encoder = Flat().train()
+    check_reads(encoder, channels=1, size=8)
+    assert encoder.training
+    with pytest.raises(TwofoldError, match=r"cannot read images of shape \(2, 1, 9, 9\)"):
+        check_reads(encoder, channels=1, size=9)
+    with pytest.raises(TwofoldError, match=r"returns \(2, 4\) for 2 images; it must .* \(2, 5\)"):
+        check_reads(Flat(num_features=5), channels=1, size=8)
+    with pytest.raises(TwofoldError, match="cannot read images"):
+        check_reads(build_encoder("timm/vit_tiny_patch16_224", image_size=32), channels=3, size=16)

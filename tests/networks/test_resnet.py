@@ -29,18 +29,18 @@ def test_stems(stem, kernel, stride, pooled):
     assert isinstance(net.maxpool, torch.nn.MaxPool2d) is pooled
 
 
-@pytest.mark.parametrize("bottleneck", [False, True])
-def test_a_block_starts_as_the_identity(bottleneck):
-    net = ResNet((2,), width=8, bottleneck=bottleneck).eval()
-    block = net.layer1[1]
-    maps = torch.rand(2, block.bn1.num_features * (4 if bottleneck else 1), 5, 5)
+@pytest.mark.parametrize("convs", [2, 3])
+def test_a_block_starts_as_the_identity(convs):
+    block = ResNet((2,), width=8, convs=convs).eval().layer1[1]
+    maps = torch.rand(2, block.num_channels, 5, 5)
     assert torch.equal(block(maps.clone()), maps)
 
 
+@pytest.mark.parametrize("convs", [1, 2])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_one_pixel_maps_have_sound_gradients(dtype):
+def test_one_pixel_maps_have_sound_gradients(dtype, convs):
     torch.manual_seed(0)
-    block = Block(64, 128, 2, bottleneck=False)
+    block = Block(64, 128, 2, convs)
     maps = torch.randn(256, 64, 1, 1)
     with torch.autocast("cpu", torch.bfloat16, enabled=dtype == torch.bfloat16):
         block(maps).float().pow(2).mean().backward()
@@ -51,7 +51,7 @@ def test_one_pixel_maps_have_sound_gradients(dtype):
 
 
 def test_one_pixel_is_convolved_as_with_the_stride():
-    block = Block(4, 8, 2, bottleneck=False).eval()
+    block = Block(4, 8, 2, 1).eval()
     maps = torch.randn(3, 4, 1, 1)
     seen = {}
     block.bn1.register_forward_pre_hook(lambda module, args: seen.update(convolved=args[0]))

@@ -27,8 +27,7 @@ def contrast(images: Tensor, factor: np.ndarray) -> Tensor:
 
 def saturation(images: Tensor, factor: np.ndarray) -> Tensor:
     """Blended with the gray image: `clip(factor * x + (1 - factor) * gray)`."""
-    reference = gray(images).mul_(column(1 - factor, images))
-    return images.mul_(column(factor, images)).add_(reference).clamp_(0, 1)
+    return torch.lerp(gray(images), images, column(factor, images), out=images).clamp_(0, 1)
 
 
 def hue(images: Tensor, shift: np.ndarray) -> Tensor:
@@ -40,16 +39,19 @@ def hue(images: Tensor, shift: np.ndarray) -> Tensor:
     `high - fall(2)` and blue `high - fall(4)`; rounding cannot take these out of [0, 1].
     """
     red, green, blue = images.unbind(dim=1)
-    low = torch.minimum(red, green).minimum(blue)
-    high = torch.maximum(red, green).maximum(blue)
+    low = torch.minimum(red, green)
+    low = torch.minimum(low, blue, out=low)
+    high = torch.maximum(red, green)
+    high = torch.maximum(high, blue, out=high)
     chroma = high - low
     sixth = (green + blue).sub_(red).sub_(low).div_(chroma.clamp(min=_TINY)).add_(1)
-    sixth = sixth.copysign_(green - blue).add_(column(6 * shift, images)[:, 0])
-    sixth = sixth.sub_((sixth * (1 / 6)).floor_().mul_(6))
-    fall = sixth[:, None] - images.new_tensor([3.0, 2.0, 4.0]).view(3, 1, 1)
-    fall = fall.abs_().sub_(1).clamp_(0, 1).mul_(chroma[:, None])
-    torch.add(low, fall[:, 0], out=red)
-    torch.sub(high[:, None], fall[:, 1:], out=images[:, 1:])
+    sixth.copysign_(torch.sub(green, blue, out=red)).add_(column(6 * shift, images)[:, 0])
+    sixth.sub_(torch.mul(sixth, 1 / 6, out=red).floor_(), alpha=6)
+    centre = images.new_tensor([3.0, 2.0, 4.0]).view(3, 1, 1)
+    torch.sub(sixth[:, None], centre, out=images).abs_().sub_(1).clamp_(0, 1)
+    torch.addcmul(low, red, chroma, out=red)
+    torch.addcmul(high, green, chroma, value=-1, out=green)
+    torch.addcmul(high, blue, chroma, value=-1, out=blue)
     return images
 
 
@@ -102,8 +104,8 @@ def gray(images: Tensor) -> Tensor:
 
 def column(numbers: np.ndarray, like: Tensor) -> Tensor:
     """One number per sample, to broadcast over images: `(n, 1, 1, 1)`."""
-    numbers = numbers.astype(np.float32)
-    return torch.from_numpy(numbers).to(like.device).view(-1, 1, 1, 1)
+    numbers = numbers.astype(np.float32).reshape(-1, 1, 1, 1)
+    return torch.from_numpy(numbers).to(like.device)
 
 
 def _columns(numbers: list[np.ndarray], like: Tensor) -> Tensor:

@@ -17,13 +17,13 @@ from torch.nn import functional as F
 
 from twofold.augment.colour import column, gray
 from twofold.augment.draws import philox
-from twofold.augment.geometry import crop_box, products, shift
+from twofold.augment.geometry import crop_box, mix_columns, mix_rows, shift
 
 _NOISE_KEY = zlib.crc32(b"noise")
 
 
 def gaussian_blur(images: Tensor, sigma: np.ndarray, side: int) -> Tensor:
-    """Gaussian blur, truncated to `side` pixels and mirrored at the border, as two products.
+    """Gaussian blur, truncated to `side` pixels and mirrored at the border, along y and x.
 
     `kernel(d) ∝ exp(-d² / 2 sigma²)` for `|d| <= side // 2`.
 
@@ -32,16 +32,13 @@ def gaussian_blur(images: Tensor, sigma: np.ndarray, side: int) -> Tensor:
         sigma: Standard deviation in pixels, > 0, `(n,)`.
         side: Odd.
     """
-    size, reach = images.shape[-1], side // 2
-    distance = np.arange(-reach, reach + 1)
+    count, size = len(images), images.shape[-1]
+    distance = np.arange(side) - side // 2
     kernel = np.exp(-0.5 * (distance / sigma[:, None]) ** 2)
     kernel /= kernel.sum(axis=1, keepdims=True)
-    pixel = np.arange(size)
-    matrix = np.zeros((len(sigma), size, size), dtype=np.float32)
-    for weight, step in zip(kernel.T, distance, strict=True):
-        matrix[:, pixel, _mirrored(pixel + step, size)] += weight[:, None]
-    weights = torch.from_numpy(matrix).to(images.device)
-    return products(weights, images, weights).clamp_(0, 1)
+    pixel = _mirrored(np.arange(size)[:, None] + distance, size)
+    pixel, weight = np.tile(pixel, (count, 1, 1)), np.tile(kernel[:, None], (1, size, 1))
+    return mix_columns(mix_rows(images, pixel, weight), pixel, weight).clamp_(0, 1)
 
 
 def motion_blur(images: Tensor, length: np.ndarray, angle: np.ndarray, points: int) -> Tensor:

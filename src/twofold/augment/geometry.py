@@ -5,6 +5,7 @@ Matrices map places in the view to places in the crop; both span [-1, 1] in x (r
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import numpy as np
@@ -87,9 +88,9 @@ def affine(values: Mapping[str, np.ndarray]) -> np.ndarray:
 def resample(images: Tensor, boxes: np.ndarray, matrix: np.ndarray, *, out: Tensor) -> None:
     """Writes the view of each image that its box and matrix describe, resampled once.
 
-    A sample that nothing moves is copied bit for bit. Upright and quarter-turned boxes are two
-    matrix products, equal to an antialiased bilinear resize; others one bilinear interpolation.
-    Nothing is read from outside the box: its edge repeats.
+    A sample that nothing moves is copied bit for bit. Upright and quarter-turned boxes are weighted
+    sums of rows, then of columns, equal to an antialiased bilinear resize; others are one bilinear
+    interpolation. Nothing is read from outside the box: its edge repeats.
 
     Args:
         images: `(n, channels, height, width)`.
@@ -124,33 +125,52 @@ def _resize(
     images: Tensor, boxes: np.ndarray, place: np.ndarray, turned: np.ndarray, out: Tensor
 ) -> None:
     """Antialiased bilinear resize along y and x, transposed where `turned` by 90 or 270 degrees."""
-    (height, width), size = images.shape[2:], out.shape[-1]
     step = place[:, :, 0] + place[:, :, 1]  # of each axis one is zero
-    low, length, longest = boxes[:, [1, 0]].T, boxes[:, [3, 2]].T, max(height, width)
-    across, down = _weights(step.T, place[:, :, 2].T, low, length, longest, size, images)
-    across, down = across[..., :width], down[..., :height]
-    products(down, images, across, out=out)
+    pixel, weight = _filters(step, place[:, :, 2], boxes, out.shape[-1])
+    mix_columns(mix_rows(images, pixel[1], weight[1]), pixel[0], weight[0], out=out)
     if turned.any():
         index = torch.from_numpy(np.flatnonzero(turned)).to(images.device)
         out.index_copy_(0, index, out.index_select(0, index).transpose(2, 3))
 
 
-def products(down: Tensor, images: Tensor, across: Tensor, *, out: Tensor | None = None) -> Tensor:
-    """Every image mixed along y and along x: `down @ image @ across.T`.
+def mix_rows(images: Tensor, row: np.ndarray, weight: np.ndarray) -> Tensor:
+    """Every row of a view as a weighted sum of a few rows of the image, the others unread.
 
     Args:
-        down: Weights of rows, `(n, size, height)`.
         images: `(n, channels, height, width)`.
-        across: Weights of columns, `(n, size, width)`.
-        out: Where the result goes, `(n, channels, size, size)`; may be `images` itself.
+        row: Which rows, `(n, size, few)`.
+        weight: Of these rows, `(n, size, few)`.
+
+    Returns:
+        `(n, channels, size, width)`.
     """
-    count, channels, height, width = images.shape
-    size = down.shape[1]
-    rows = torch.bmm(images.reshape(count, channels * height, width), across.transpose(1, 2))
-    down = down[:, None].expand(count, channels, size, height).reshape(-1, size, height)
+    (count, channels, height, width), size = images.shape, row.shape[1]
+    first = np.arange(0, count * channels * height, height).reshape(count, channels, 1, 1)
+    index = torch.from_numpy((first + row[:, None]).reshape(-1, row.shape[2])).to(images.device)
+    weights = _tensor(weight, images)[:, None].expand(-1, channels, -1, -1).reshape(index.shape)
+    table = images.reshape(-1, width)
+    rows = F.embedding_bag(index, table, mode="sum", per_sample_weights=weights)
+    return rows.view(count, channels, size, width)
+
+
+def mix_columns(
+    images: Tensor, column: np.ndarray, weight: np.ndarray, *, out: Tensor | None = None
+) -> Tensor:
+    """Every column of a view as a weighted sum of columns of the image, by one matrix product.
+
+    Args:
+        images: `(n, channels, size, width)`.
+        column: Which columns, `(n, size, few)`.
+        weight: Of these columns, `(n, size, few)`.
+        out: Where the result goes, `(n, channels, size, size)`; a new tensor if None.
+    """
+    count, channels, size, width = images.shape
+    index = torch.from_numpy(column).to(images.device)
+    across = images.new_zeros(count, size, width).scatter_add_(2, index, _tensor(weight, images))
+    rows = images.view(count, channels * size, width)
     if out is None:
         out = images.new_empty(count, channels, size, size)
-    torch.bmm(down, rows.view(-1, height, size), out=out.view(-1, size, size))
+    torch.bmm(rows, across.transpose(1, 2), out=out.view(count, channels * size, size))
     return out
 
 
@@ -163,36 +183,32 @@ def shift(images: Tensor, right: np.ndarray, down: np.ndarray) -> Tensor:
     return _sampled(images, _grid(boxes, place, width, 1, images))
 
 
-def _weights(
-    step: np.ndarray,
-    start: np.ndarray,
-    low: np.ndarray,
-    length: np.ndarray,
-    pixels: int,
-    size: int,
-    like: Tensor,
-) -> Tensor:
-    """Triangle filters along x and y, `(2, n, size, pixels)`, as wide as the step if it shrinks.
+def _filters(
+    step: np.ndarray, start: np.ndarray, boxes: np.ndarray, size: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Triangle filters along x and y, as wide as the step if it shrinks.
 
     Args:
-        step: Pixels of the image per pixel of the view, `(2, n)`; negative if mirrored.
-        start: Where the view begins in the image, `(2, n)`.
-        low: First pixel of the box, `(2, n)`.
-        length: Pixels of the box, `(2, n)`.
-        pixels: Of the image, along its longer side.
+        step: Pixels of the image per pixel of the view, `(n, 2)`; negative if mirrored.
+        start: Where the view begins in the image, `(n, 2)`.
+        boxes: Top, left, height, width, `(n, 4)`.
         size: Pixels of the view.
-        like: Gives the type and the device.
+
+    Returns:
+        The few pixels that each pixel of the view mixes and their weights, `(2, n, size, few)`.
     """
-    low, high = low[..., None], (low + length)[..., None]
-    centre = start[..., None] + step[..., None] * (np.arange(size) + 0.5)
-    centre = np.clip(centre, low + 0.5, high - 0.5)
+    sides = (step, start, boxes[:, [1, 0]], boxes[:, [3, 2]])
+    step, start, low, length = (numbers.T[:, :, None] for numbers in sides)
+    centre = np.clip(start + step * (np.arange(size) + 0.5), low + 0.5, low + length - 0.5)
     reach = np.maximum(np.abs(step), 1)
-    pixel = np.arange(pixels) + 0.5
-    pixel = np.where((pixel > low) & (pixel < high), pixel, np.inf)  # so outside weighs nothing
-    distance = _tensor(pixel, like)[..., None, :] - _tensor(centre, like)[..., None]
-    weights = torch.sub(_tensor(reach, like)[..., None, None], distance.abs_(), out=distance)
-    weights.clamp_(min=0)
-    return weights.div_(weights.sum(dim=-1, keepdim=True))
+    few = np.arange(math.ceil(2 * reach.max(initial=1)) + 1)[:, None, None, None]
+    nearest = np.floor(centre - reach + 0.5)
+    weight = np.maximum(reach - np.abs(nearest + 0.5 - centre + few), 0)
+    pixel = nearest.astype(np.int64) + few
+    inside = np.clip(pixel, low, low + length - 1)
+    weight *= pixel == inside
+    weight /= weight.sum(axis=0)  # one after the other, whatever number of zeros follows
+    return np.moveaxis(inside, 0, -1), np.moveaxis(weight, 0, -1)
 
 
 def _interpolate(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -113,13 +114,12 @@ class Views:
             raise TwofoldError(f"images have shape {found}; these views read {expected}")
         side = size or self.size
         views = images.new_empty(len(images), self.channels, side, side)
-        chunk = max(CHUNK_SMALLEST, CHUNK_PIXELS // side**2)
         with _without_autocast(images.device.type):
-            for start in range(0, len(images), chunk):
-                some = slice(start, start + chunk)
+            for some in _chunks(len(images), side):
                 part = {name: _rows(drawn, some) for name, drawn in draws.items()}
                 self._move(images[some], part, views[some])
-                self._change(views[some], part)
+            for names in self._chain():
+                self._change(names, views, draws)
         return views
 
     def describe(self, draws: Draws, i: int) -> list[str]:
@@ -164,14 +164,6 @@ class Views:
         geometry.resample(images, boxes, matrix, out=views)
         views.clamp_(0, 1)  # weights that sum to 1 but for rounding can overshoot by as much
 
-    def _change(self, views: Tensor, draws: Draws) -> None:
-        """All changes of value in place, each on the samples it is applied to."""
-        for names in self._chain():
-            if len(names) == 1:
-                self._apply(names[0], views, draws[names[0]])
-            else:
-                self._apply_in_drawn_order(names, views, draws)
-
     def _chain(self) -> Iterable[list[str]]:
         """Names of what changes values in the order applied, members of a group together."""
         chain: dict[str, list[str]] = {}
@@ -181,32 +173,34 @@ class Views:
                     chain.setdefault(augmentation.group or name, []).append(name)
         return chain.values()
 
-    def _apply(self, name: str, views: Tensor, drawn: dict[str, np.ndarray]) -> None:
-        rows = np.flatnonzero(drawn["applied"])
-        if len(rows):
-            index = torch.from_numpy(rows).to(views.device)
+    def _change(self, names: list[str], views: Tensor, draws: Draws) -> None:
+        """Changes values in place: turn by turn, each turn by the one of `names` drawn for it.
+
+        Samples are sorted by who acts on them and when: neighbours that share a turn are a slice,
+        and nothing moves between turns.
+        """
+        unordered = np.zeros(len(views))
+        turns = np.argsort([draws[name].get("order", unordered) for name in names], axis=0)
+        applied = np.array([draws[name]["applied"] for name in names])
+        actors = np.where(np.take_along_axis(applied, turns, axis=0), turns, -1)
+        rows = np.lexsort(actors[::-1])
+        rows = rows[(actors[:, rows] >= 0).any(axis=0)]
+        for some in (rows[chunk] for chunk in _chunks(len(rows), views.shape[-1])):
+            index = torch.from_numpy(some).to(views.device)
             part = views.index_select(0, index)
-            part = self.augmentations[name].render(part, _rows(drawn, rows))
+            for actor in actors[:, some]:
+                changes = np.flatnonzero(np.diff(actor)) + 1
+                for first, last in pairwise([0, *changes, len(some)]):
+                    if actor[first] >= 0:
+                        name, run = names[actor[first]], part[first:last]
+                        values = _rows(draws[name], some[first:last])
+                        run.copy_(self.augmentations[name].render(run, values))
             views.index_copy_(0, index, part)
 
-    def _apply_in_drawn_order(self, names: list[str], views: Tensor, draws: Draws) -> None:
-        """Turn by turn, with samples sorted by who acts on them: slices are cheaper than copies."""
-        sequence = np.argsort([draws[name]["order"] for name in names], axis=0)
-        applied = np.stack([draws[name]["applied"] for name in names])
-        nobody, sample = len(names), np.arange(len(views))
-        images = views
-        for acting in sequence:
-            actor = np.where(applied[acting, np.arange(len(views))], acting, nobody)[sample]
-            order = np.argsort(actor, kind="stable")
-            images = images.index_select(0, torch.from_numpy(order).to(views.device))
-            sample = sample[order]
-            ends = np.cumsum(np.bincount(actor, minlength=nobody))[:nobody]
-            for name, start, end in zip(names, (0, *ends[:-1]), ends, strict=True):
-                if start < end:
-                    part, values = images[start:end], _rows(draws[name], sample[start:end])
-                    part.copy_(self.augmentations[name].render(part, values))
-        back = torch.from_numpy(np.argsort(sample)).to(views.device)
-        torch.index_select(images, 0, back, out=views)
+
+def _chunks(count: int, side: int) -> Iterable[slice]:
+    step = max(CHUNK_SMALLEST, CHUNK_PIXELS // side**2)
+    return (slice(start, start + step) for start in range(0, count, step))
 
 
 def _rows(drawn: dict[str, np.ndarray], some: slice | np.ndarray) -> dict[str, np.ndarray]:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from twofold.errors import TwofoldError, nearest
+from twofold.networks.mlp import num_features
 from twofold.networks.names import check_encoder
 from twofold.networks.resnet import ResNet, Stem
 
@@ -14,10 +16,10 @@ _LOW_RESOLUTION = 64  # up to this many pixels a 7x7 stride-2 stem and pooling d
 _TINY = 16  # below this many pixels every stride counts
 
 _RESNETS: dict[str, dict[str, Any]] = {
-    "resnet-small": {"depths": (1, 1, 1, 1), "width": 32},
+    "resnet-small": {"depths": (1, 1, 1, 1), "width": 32, "convs": 1},
     "resnet18": {"depths": (2, 2, 2, 2), "width": 64},
     "resnet34": {"depths": (3, 4, 6, 3), "width": 64},
-    "resnet50": {"depths": (3, 4, 6, 3), "width": 64, "bottleneck": True},
+    "resnet50": {"depths": (3, 4, 6, 3), "width": 64, "convs": 3},
 }
 
 
@@ -44,7 +46,6 @@ def build_encoder(
         TwofoldError: If the name is unknown, or an option does not apply to it.
 
     Example:
-        >>> import torch
         >>> encoder = build_encoder("resnet-small", channels=1, image_size=28)
         >>> encoder(torch.zeros(2, 1, 28, 28)).shape == (2, encoder.num_features)
         True
@@ -68,6 +69,37 @@ def build_encoder(
     return (_timm if library == "timm" else _Torchvision)(model, channels, image_size)
 
 
+def check_reads(encoder: nn.Module, *, channels: int, size: int) -> None:
+    """Refuses an encoder that cannot read images of that shape or returns no features for them.
+
+    Raises:
+        TwofoldError: With the reason, before any training.
+
+    Example:
+        >>> check_reads(build_encoder("resnet-small", channels=1), channels=1, size=14)
+    """
+    trained = encoder.training
+    shape = (2, channels, size, size)
+    example = next(encoder.parameters(), torch.empty(0)).new_zeros(shape, dtype=torch.float32)
+    try:
+        with torch.no_grad():
+            features = encoder.eval()(example)
+    except Exception as error:  # whatever a network of the user's own may raise
+        reason = " ".join(str(error).split())
+        raise TwofoldError(
+            f"the encoder cannot read images of shape {shape}: {reason}; "
+            "encoders that read one size alone need --early-resolution 1 and its --view-size"
+        ) from None
+    finally:
+        encoder.train(trained)
+    expected = (2, num_features(encoder))
+    if not isinstance(features, Tensor) or tuple(features.shape) != expected:
+        found = tuple(features.shape) if isinstance(features, Tensor) else type(features).__name__
+        raise TwofoldError(
+            f"the encoder returns {found} for 2 images; it must return features of shape {expected}"
+        )
+
+
 def _default_stem(name: str, image_size: int) -> Stem:
     if name == "resnet-small" and _TINY <= image_size <= _LOW_RESOLUTION:
         return "strided"
@@ -83,7 +115,8 @@ def _timm(model: str, channels: int, image_size: int) -> nn.Module:
         ) from None
     if not timm.is_model(model):
         guess = nearest(model, timm.list_models())
-        raise TwofoldError(f"timm has no model {model!r}; the nearest is {guess!r}")
+        hint = f"the nearest is {guess!r}" if guess else "timm.list_models() lists all"
+        raise TwofoldError(f"timm has no model {model!r}; {hint}")
     options: dict[str, Any] = {"num_classes": 0, "in_chans": channels}
     try:
         network: nn.Module = timm.create_model(model, **options, img_size=image_size)

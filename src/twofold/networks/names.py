@@ -5,7 +5,7 @@ from __future__ import annotations
 from twofold.errors import TwofoldError, unknown
 
 ENCODERS = {
-    "resnet-small": "residual net for CPUs: 4 basic blocks, 32 to 256 channels, 256 features",
+    "resnet-small": "residual net for CPUs: 4 blocks of one convolution, 256 features",
     "resnet18": "ResNet-18, 512 features",
     "resnet34": "ResNet-34, 512 features",
     "resnet50": "ResNet-50, 2048 features",

@@ -16,11 +16,13 @@ class ResNet(nn.Module):
     Stems: `imagenet` is the 7x7 convolution of stride 2 and max-pooling of He et al.;
     `low-resolution` one 3x3 convolution of stride 1 for images of 32 px or less (Chen et al.,
     2020, appendix B.9); `strided` one 3x3 convolution of stride 2, four times cheaper.
-    The last BatchNorm of each block starts at zero, so that each block starts as the identity.
+    The last BatchNorm of blocks of two or three convolutions starts at zero, so that each block
+    starts as the identity (Goyal et al., 2017, arXiv:1706.02677).
 
     Args:
         depths: Residual blocks in each stage; every stage after the first halves the resolution.
-        bottleneck: Whether blocks are 1x1-3x3-1x1 (ResNet-50) or 3x3-3x3 (ResNet-18).
+        convs: Convolutions in a block: 1 (3x3, the cheapest), 2 (3x3-3x3, as in ResNet-18) or
+            3 (1x1-3x3-1x1 with four times the channels, as in ResNet-50).
         width: Channels of the stem; each stage doubles them.
         channels: Channels of the images, any number >= 1.
         stem: How the image enters.
@@ -38,7 +40,7 @@ class ResNet(nn.Module):
         self,
         depths: tuple[int, ...],
         *,
-        bottleneck: bool = False,
+        convs: Literal[1, 2, 3] = 2,
         width: int = 64,
         channels: int = 3,
         stem: Stem = "imagenet",
@@ -53,10 +55,11 @@ class ResNet(nn.Module):
         self.stages: list[str] = []
         for stage, depth in enumerate(depths):
             blocks: list[nn.Module] = []
-            for block in range(depth):
-                stride = 2 if stage > 0 and block == 0 else 1
-                blocks.append(Block(read, width * 2**stage, stride, bottleneck))
-                read = width * 2**stage * (4 if bottleneck else 1)
+            for number in range(depth):
+                stride = 2 if stage > 0 and number == 0 else 1
+                block = Block(read, width * 2**stage, stride, convs)
+                blocks.append(block)
+                read = block.num_channels
             self.stages.append(f"layer{stage + 1}")
             self.add_module(self.stages[-1], nn.Sequential(*blocks))
         self.num_features: int = read
@@ -73,56 +76,55 @@ class ResNet(nn.Module):
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-            elif isinstance(module, Block):
-                nn.init.zeros_(module.last_norm.weight)
+            elif isinstance(module, Block) and module.convs > 1:
+                nn.init.zeros_(module.norms[-1].weight)
 
 
 class Block(nn.Module):
-    """One residual block: `relu(shortcut(x) + norm(conv(...)))`."""
+    """One residual block: `relu(shortcut(x) + norm(conv(... x)))`."""
 
-    def __init__(self, read: int, width: int, stride: int, bottleneck: bool) -> None:
+    def __init__(self, read: int, width: int, stride: int, convs: int) -> None:
         super().__init__()
-        self.bottleneck = bottleneck
-        write = width * 4 if bottleneck else width
-        if bottleneck:
-            self.conv1 = nn.Conv2d(read, width, 1, bias=False)
-            self.conv2 = nn.Conv2d(width, width, 3, stride, 1, bias=False)
-            self.conv3 = nn.Conv2d(width, write, 1, bias=False)
-            self.bn3 = nn.BatchNorm2d(write)
+        self.convs = convs
+        self.num_channels = width * 4 if convs == 3 else width
+        if convs == 3:
+            shapes = [(read, width, 1, 1), (width, width, 3, stride), (width, width * 4, 1, 1)]
         else:
-            self.conv1 = nn.Conv2d(read, width, 3, stride, 1, bias=False)
-            self.conv2 = nn.Conv2d(width, width, 3, 1, 1, bias=False)
-        self.bn1 = nn.BatchNorm2d(width)
-        self.bn2 = nn.BatchNorm2d(width)
+            shapes = [(read, width, 3, stride), (width, width, 3, 1)][:convs]
+        for number, (into, out, kernel, step) in enumerate(shapes, start=1):
+            conv = nn.Conv2d(into, out, kernel, step, kernel // 2, bias=False)
+            self.add_module(f"conv{number}", conv)
+            self.add_module(f"bn{number}", nn.BatchNorm2d(out))
         self.relu = nn.ReLU(inplace=True)
         self.downsample: nn.Module | None = None
-        if stride != 1 or read != write:
+        if stride != 1 or read != self.num_channels:
             self.downsample = nn.Sequential(
-                nn.Conv2d(read, write, 1, stride, bias=False), nn.BatchNorm2d(write)
+                nn.Conv2d(read, self.num_channels, 1, stride, bias=False),
+                nn.BatchNorm2d(self.num_channels),
             )
 
     @property
-    def last_norm(self) -> nn.BatchNorm2d:
-        """The normalisation just before the shortcut is added."""
-        return self.bn3 if self.bottleneck else self.bn2
+    def norms(self) -> list[nn.BatchNorm2d]:
+        """The normalisations after each convolution."""
+        return [self.get_submodule(f"bn{n + 1}") for n in range(self.convs)]  # type: ignore[misc]
 
     def forward(self, maps: Tensor) -> Tensor:
-        """Feature maps `(batch, read, h, w)` to `(batch, write, h / stride, w / stride)`."""
+        """Feature maps `(batch, read, h, w)` to `(batch, num_channels, h / stride, w / stride)`."""
         shortcut = maps if self.downsample is None else self.downsample(maps)
-        maps = self.relu(self.bn1(_convolve(self.conv1, maps)))
-        maps = self.bn2(_convolve(self.conv2, maps))
-        if self.bottleneck:
-            maps = self.bn3(self.conv3(self.relu(maps)))
+        for number, norm in enumerate(self.norms, start=1):
+            maps = norm(_convolve(self.get_submodule(f"conv{number}"), maps))
+            if number < self.convs:
+                maps = self.relu(maps)
         result: Tensor = self.relu(maps.add_(shortcut))
         return result
 
 
-def _convolve(conv: nn.Conv2d, maps: Tensor) -> Tensor:
+def _convolve(conv: nn.Module, maps: Tensor) -> Tensor:
     """`conv(maps)`; on maps of one pixel with stride 1, where the stride changes nothing.
 
     There torch 2.14 computes garbage for the bfloat16 gradient of a strided 3x3 weight on CPUs.
     """
-    if maps.shape[-2:] == (1, 1):
+    if isinstance(conv, nn.Conv2d) and maps.shape[-2:] == (1, 1):
         return F.conv2d(maps, conv.weight, padding=conv.padding)
     result: Tensor = conv(maps)
     return result

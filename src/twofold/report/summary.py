@@ -112,7 +112,7 @@ def facts(run: RunFolder) -> list[tuple[str, str]]:
         ("Data", found.get("note") or _part(run.config, "data").get("data")),
         ("Items", _items(items, shape)),
         *((f"Objective “{name}”", text) for name, text in objectives.items()),
-        ("Encoder", _encoder(recipe, run.end)),
+        ("Encoder", _encoder(recipe, found, run.end)),
         ("Length", _length(recipe)),
         ("Optimiser", wording.settings(_part(recipe, "optimizer"))),
         ("Seed", settings.get("seed")),
@@ -140,8 +140,9 @@ def title(run: RunFolder) -> str:
     name = {"simclr": "SimCLR"}.get(str(recipe.get("name")), recipe.get("name"))
     parts = [name or "A run", _part(run.config, "data").get("data")]
     line = " on ".join(str(part) for part in parts if part)
-    if recipe.get("encoder"):
-        line += f", {recipe['encoder']}"
+    network = _part(run.config, "found").get("network", recipe.get("encoder"))
+    if network:
+        line += f", {network}"
     return f"{line}, {_length(recipe)}" if recipe.get("epochs") else line
 
 
@@ -275,8 +276,10 @@ def _items(counts: Sequence[Any], shape: str) -> str:
     return f"{text}; {shape} (channels × height × width)" if text and shape else text
 
 
-def _encoder(recipe: Mapping[str, Any], end: Mapping[str, Any] | None) -> str:
-    name = str(recipe.get("encoder", ""))
+def _encoder(
+    recipe: Mapping[str, Any], found: Mapping[str, Any], end: Mapping[str, Any] | None
+) -> str:
+    name = str(found.get("network", recipe.get("encoder", "")))
     if recipe.get("width") not in (None, 1.0):
         name += f", width {recipe['width']:g}"
     if end and end.get("parameters"):

@@ -117,7 +117,7 @@ def test_one_seed_gives_one_split_of_a_folder(tmp_path):
     ("data", "message"),
     [
         ("fashion-mnst", r"unknown data 'fashion-mnst'; did you mean 'fashion-mnist'\?"),
-        ("cifar10", r"unknown data 'cifar10'; \(known: digits, fashion-mnist, or the path"),
+        ("cifar10", r"unknown data 'cifar10' \(known: digits, fashion-mnist, or the path"),
         ("photo", "did you mean 'photos'"),
         ("photo/", "'photo/' does not exist; did you mean 'photos'"),
         ("./photo", "'./photo' does not exist; did you mean 'photos'"),

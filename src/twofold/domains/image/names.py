@@ -49,9 +49,9 @@ def existing_path(data: str | Path) -> Path:
     if isinstance(data, str) and path.name == data and not path.suffix:
         known = [*NAMES, *(entry.name for entry in _entries(Path()) if entry.is_dir())]
         guess = nearest(data, known)
-        hint = f" did you mean {guess!r}?" if guess else ""
+        hint = f"; did you mean {guess!r}?" if guess else ""
         raise TwofoldError(
-            f"unknown data {data!r};{hint} (known: {', '.join(NAMES)}, or the path of a folder "
+            f"unknown data {data!r}{hint} (known: {', '.join(NAMES)}, or the path of a folder "
             f"or of a {', '.join(ARRAY_SUFFIXES)} file)"
         )
     guess = nearest(path.name, [entry.name for entry in _entries(path.parent)])

@@ -1,0 +1,70 @@
+import os
+import socket
+
+import pytest
+import torch
+from torch import multiprocessing
+from torch.nn import functional as F
+
+import twofold
+from twofold.distributed import gather, rank, world_size
+from twofold.losses import nt_xent
+
+WORLD = 2
+BATCH = 6
+
+
+def data():
+    generator = torch.Generator().manual_seed(0)
+    inputs = torch.randn(2, WORLD * BATCH, 5, dtype=torch.float64, generator=generator)
+    weight = torch.randn(4, 5, dtype=torch.float64, generator=generator)
+    return *inputs.unbind(), weight
+
+
+def gradient_on(number, port, results):
+    """One rank's gradient, averaged over ranks as DistributedDataParallel does."""
+    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    torch.distributed.init_process_group("gloo", rank=number, world_size=WORLD)
+    first, second, weight = data()
+    weight.requires_grad_()
+    mine = slice(number * BATCH, (number + 1) * BATCH)
+    assert (rank(), world_size()) == (number, WORLD)
+    embeddings = [gather(F.linear(view[mine], weight)) for view in (first, second)]
+    loss = nt_xent(*embeddings, temperature=0.3)
+    loss.backward()
+    torch.distributed.all_reduce(weight.grad)
+    results[number] = (loss.item(), (weight.grad / WORLD).tolist())
+    torch.distributed.destroy_process_group()
+
+
+@pytest.mark.slow
+def test_two_processes_have_the_loss_and_gradient_of_the_whole_batch():
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    context = multiprocessing.get_context("spawn")
+    with context.Manager() as manager:
+        results = manager.dict()
+        multiprocessing.spawn(gradient_on, (port, results), nprocs=WORLD)
+        results = dict(results)
+    first, second, weight = data()
+    weight.requires_grad_()
+    loss = nt_xent(F.linear(first, weight), F.linear(second, weight), temperature=0.3)
+    loss.backward()
+    for number in range(WORLD):
+        value, gradient = results[number]
+        assert value == pytest.approx(loss.item(), rel=1e-12)
+        assert torch.allclose(torch.tensor(gradient, dtype=torch.float64), weight.grad, rtol=1e-10)
+
+
+def test_one_process_gathers_its_own():
+    rows = torch.ones(2, 3)
+    assert gather(rows) is rows
+    assert (rank(), world_size()) == (0, 1)
+
+
+def test_several_processes_are_refused_before_they_write_to_one_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(twofold.TwofoldError, match="WORLD_SIZE is 2; a run is trained by one"):
+        twofold.pretrain("simclr", data="digits", out=tmp_path / "run", quiet=True)
+    assert not (tmp_path / "run").exists()
