@@ -131,6 +131,7 @@ def simclr() -> Recipe:
         objectives={"contrast": SimCLR(projector=(1024, 128), temperature=0.1)},
         prescription={**recipe.prescription, "solarize": "invariant"},
         augmentations=_with(crop={"scale": (0.3, 1.0)}, solarize={"probability": 0.2}),
+        batch_size=256,
         optimizer=Optimizer(learning_rate=0.24),
         early_resolution=0.5,
     )
