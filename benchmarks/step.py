@@ -32,7 +32,7 @@ from twofold.objectives import Batch
 from twofold.optim import build_optimizer, set_learning_rate
 from twofold.preprocess import measure
 from twofold.recipes import simclr
-from twofold.run import build_views
+from twofold.launch import build_views
 from twofold.train import step
 
 CASES = (("resnet-small", 256, 30), ("resnet18", 64, 6))  # encoder, batch size, steps a turn

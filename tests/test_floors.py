@@ -39,9 +39,10 @@ FLOORS = {
     "report": 5,
     "display": 5,
     "flags": 5,
-    "run": 6,
-    "cli": 7,
-    "__main__": 8,
+    "launch": 6,
+    "run": 7,
+    "cli": 8,
+    "__main__": 9,
 }
 NEVER_MEET = {("domains", "objectives"), ("objectives", "domains")}
 FORBIDDEN_NAMES = {"utils", "core", "base", "helper", "helpers", "manager", "common", "misc"}

@@ -176,7 +176,7 @@ def stand_ins(tmp_path, monkeypatch):
     def quick(whole: Config, folder, **options):
         own = options.get("backbone") is not None
         if not whole.found:
-            whole = run._change(whole, _quick(whole, own=own))
+            whole = run.change(whole, _quick(whole, own=own))
         return real(whole, folder, **options | {"quiet": True})
 
     monkeypatch.setattr(run, "start", quick)

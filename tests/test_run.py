@@ -291,7 +291,7 @@ def test_a_recipe_is_a_value_to_edit(tmp_path):
         objectives={"contrast": twofold.SimCLR(projector=(8, 4), temperature=0.2)},
     )
     assert run.config.recipe.objectives["contrast"].temperature == 0.2
-    assert recipe.objectives["contrast"].temperature == 0.5
+    assert recipe.objectives["contrast"].temperature == 0.1
     assert run.config == load_config(tmp_path / "run" / "config.yaml")
 
 

@@ -81,7 +81,7 @@ def pretrain(args: list[str]) -> int:
     out = _required(flags.out, "--out", "the folder of the run, e.g. runs/a")
     check_new(out, overwrite=flags.overwrite)
 
-    from twofold.run import start
+    from twofold.launch import start
 
     whole = Config(recipe=flags.recipe, data=flags.data, settings=flags.settings)
     return 0 if start(whole, out, overwrite=flags.overwrite).finished else 130
@@ -103,7 +103,7 @@ def _resume(args: list[str]) -> int:
             f"twofold.resume({given!r}, data=array)"
         )
 
-    from twofold.run import start
+    from twofold.launch import start
 
     return 0 if start(whole, folder).finished else 130
 
@@ -121,7 +121,8 @@ def evaluate(args: list[str]) -> int:
     _check_data(settings)
 
     from twofold.display import print_figures
-    from twofold.run import Run, open_config
+    from twofold.launch import open_config
+    from twofold.run import Run
 
     print_figures(Run(folder).evaluate(open_config(settings, whole.settings.seed)))
     print(folder / "evaluation.json")
@@ -142,7 +143,7 @@ def embed(args: list[str]) -> int:
 
     from twofold.encoder import load, write_embeddings
     from twofold.hardware import detect
-    from twofold.run import open_config
+    from twofold.launch import open_config
 
     encoder, data = load(folder), open_config(flags.data, seed)
     count, dim = write_embeddings(encoder, data, out, part=flags.part, device=detect().device)
@@ -161,8 +162,8 @@ def preview(args: list[str]) -> int:
     _check_data(flags.data)
     out = _output(flags.out, ".png")
 
+    from twofold.launch import build_views, open_config
     from twofold.report import preview as draw
-    from twofold.run import build_views, open_config
 
     source = open_config(flags.data, flags.seed).train
     draw(source, build_views(flags.recipe, source, flags.seed), out, rows=flags.rows)

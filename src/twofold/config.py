@@ -150,6 +150,41 @@ def from_plain(default: Any, plain: Mapping[str, Any], where: str = "") -> Any:
     return dataclasses.replace(default, **changes)
 
 
+def change(whole: Config, changes: Mapping[str, Any]) -> Config:
+    """`whole` with fields of its recipe, data or settings replaced, whichever has them.
+
+    Raises:
+        TwofoldError: If none of them has a field of that name, or the value is of a wrong kind.
+
+    Example:
+        >>> from twofold.recipes import simclr
+        >>> change(Config(recipe=simclr()), {"epochs": 3}).recipe.epochs
+        3
+    """
+    for name, value in changes.items():
+        for part in ("recipe", "data", "settings"):
+            before = getattr(whole, part)
+            if name in {f.name for f in dataclasses.fields(before)}:
+                after = _replace(before, name, value)
+                whole = dataclasses.replace(whole, **{part: after})
+                break
+        else:
+            parts = (whole.recipe, whole.data, whole.settings)
+            raise unknown("option", name, [f.name for p in parts for f in dataclasses.fields(p)])
+    return whole
+
+
+def _replace(part: Any, name: str, value: Any) -> Any:
+    """`part` with one field replaced; words, settings and weights by name join those there are."""
+    before = getattr(part, name)
+    if isinstance(before, Mapping) and isinstance(value, Mapping):
+        value = value if name == "objectives" else {**before, **value}
+        return dataclasses.replace(part, **{name: value})
+    if dataclasses.is_dataclass(value):
+        return dataclasses.replace(part, **{name: value})
+    return from_plain(part, {name: str(value) if isinstance(value, Path) else value})
+
+
 def _field_types(kind: type) -> dict[str, Any]:
     hints = typing.get_type_hints(kind)
     return {f.name: hints[f.name] for f in dataclasses.fields(kind) if f.init}

@@ -63,16 +63,9 @@ class Encoder(nn.Module):
             device: Where to compute.
             precision: `float32` or `bf16`.
         """
-        stored = items.detach().cpu().numpy() if isinstance(items, Tensor) else np.asarray(items)
-        stored = stored[:, None] if stored.ndim == 3 else stored
-        if stored.ndim != 4 or stored.shape[1] != self.preprocess.channels:
-            raise TwofoldError(
-                f"items have shape {tuple(np.shape(items))}; this encoder reads "
-                f"(n, {self.preprocess.channels}, height, width)"
-            )
         return features(
             self.backbone,
-            stored,
+            self.preprocess.stored(items),
             self.preprocess,
             batch_size=batch_size,
             device=device,

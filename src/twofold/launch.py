@@ -1,0 +1,219 @@
+"""Begins a run, or goes on with one: everything is checked, then it is trained."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from twofold import __version__
+from twofold.augment import Views, substitutions
+from twofold.config import Config, DataConfig
+from twofold.display import Console
+from twofold.distributed import refuse_several
+from twofold.domains import Data, Source, split
+from twofold.domains.image import open_data
+from twofold.encoder import Encoder
+from twofold.errors import TwofoldError
+from twofold.folder import CONFIG, ENCODER, SKIPPED, clear, write_atomically
+from twofold.hardware import Hardware, detect
+from twofold.loader import Loader
+from twofold.method import Method
+from twofold.monitor import Monitor
+from twofold.networks import build_encoder, check_reads
+from twofold.preprocess import Preprocess, measure
+from twofold.recipes import Recipe
+from twofold.train import Outcome, fit
+
+_HELD_OUT = (0.02, 100, 2000)  # share of labelled training items the online kNN asks about; bounds
+
+
+def start(
+    whole: Config,
+    folder: Path,
+    *,
+    data: Data | None = None,
+    backbone: nn.Module | None = None,
+    overwrite: bool = False,
+    quiet: bool = False,
+) -> Outcome:
+    """Trains what `whole` describes in `folder`, from its newest checkpoint if it has one.
+
+    With `overwrite`, the run that `folder` holds is removed; no sooner than everything that can
+    be refused has been accepted.
+    """
+    refuse_several()
+    console = Console(quiet=quiet)
+    recipe, settings = whole.recipe, whole.settings
+    _check_backbone(whole, backbone)
+    data = data or open_config(whole.data, settings.seed)
+    trained, held_out = _hold_out(data.train, settings.seed)
+    hardware = _hardware(whole)
+    preprocess = measure(trained.items)
+    _check_batch(recipe, trained)
+    network = recipe.encoder if backbone is None else type(backbone).__name__
+    whole = _record(whole, data, preprocess, hardware, network)
+
+    views = build_views(recipe, trained, settings.seed)
+    torch.manual_seed(settings.seed)
+    spec: dict[str, Any] | None = None
+    if backbone is None:
+        spec = {
+            "name": recipe.encoder,
+            "channels": trained.channels,
+            "image_size": recipe.view_size or preprocess.size,
+            "width": recipe.width,
+            "stem": recipe.stem,
+        }
+        backbone = build_encoder(**spec)
+    early, late = recipe.view_sizes(preprocess.size)
+    for size in {preprocess.size, early, late}:
+        check_reads(backbone, channels=trained.channels, size=size)
+    change = recipe.early_share * recipe.epochs * (len(trained) // recipe.batch_size)
+    method = Method(backbone, recipe.objectives, encode=recipe.encode)
+    loader = Loader(
+        trained.items,
+        trained.labels,
+        views=views,
+        preprocess=preprocess,
+        batch_size=recipe.batch_size,
+        view_size=lambda step: early if step < change else late,
+        device=hardware.device,
+        threads=hardware.loader_threads,
+        seed=settings.seed,
+    )
+    if overwrite:
+        clear(folder)
+    whole.save(folder / CONFIG)
+    _list_skipped(data, folder)
+    console.begin(
+        whole, data, substitutions(recipe.augmentations, recipe.prescription, trained.channels)
+    )
+    with console.training(recipe, loader.steps_per_epoch) as display:
+        outcome = fit(
+            method,
+            loader,
+            recipe=recipe,
+            hardware=hardware,
+            folder=folder,
+            seed=settings.seed,
+            checkpoint_seconds=settings.checkpoint_seconds,
+            monitor=Monitor(
+                trained, held_out, views=views, preprocess=preprocess, hardware=hardware
+            ),
+            monitor_every=settings.monitor_every,
+            display=display,
+        )
+    if outcome.finished:
+        Encoder(method.encoder, preprocess, spec).save(folder / ENCODER)
+    console.end(folder, outcome)
+    return outcome
+
+
+def open_config(settings: DataConfig, seed: int, data: Any = None) -> Data:
+    """Opens the data a configuration names, or the array given in its place."""
+    if data is None and not settings.data:
+        raise TwofoldError(
+            "this run was given an array in Python; hand it over again as data= or, from a file, "
+            "with --data"
+        )
+    return open_data(
+        settings.data if data is None else data,
+        key=settings.key,
+        label_key=settings.label_key,
+        test=settings.test,
+        test_fraction=settings.test_fraction,
+        image_size=settings.image_size,
+        seed=seed,
+    )
+
+
+def build_views(recipe: Recipe, source: Source, seed: int) -> Views:
+    """The views that a recipe makes of a source's items."""
+    return Views(
+        recipe.augmentations,
+        recipe.prescription,
+        channels=source.channels,
+        size=recipe.view_size or min(source.height, source.width),
+        seed=seed,
+    )
+
+
+def _hold_out(source: Source, seed: int) -> tuple[Source, Source | None]:
+    """Training items, and a few with labels that only the online kNN sees."""
+    share, least, most = _HELD_OUT
+    count = min(most, max(least, round(share * len(source))))
+    if source.labels is None or count > len(source) // 4:
+        return source, None
+    return split(source, test_fraction=count / len(source), seed=seed + 1)
+
+
+def _hardware(whole: Config) -> Hardware:
+    """What the run computes on; a resumed run computes as it began."""
+    if "hardware" in whole.found:
+        return Hardware(**whole.found["hardware"])
+    settings = whole.settings
+    return detect(
+        device=settings.device,
+        precision=settings.precision,
+        threads=settings.threads,
+        loader_threads=settings.loader_threads,
+    )
+
+
+def _record(
+    whole: Config, data: Data, preprocess: Preprocess, hardware: Hardware, network: str
+) -> Config:
+    """The configuration with what was found; refuses data that is not what it was."""
+    fingerprint = data.train.fingerprint()
+    before = whole.found.get("fingerprint", fingerprint)
+    if before != fingerprint:
+        raise TwofoldError(
+            f"the data has changed since the run began (fingerprint {before}, now {fingerprint}); "
+            "a run goes on with the items it began with"
+        )
+    found = {
+        "twofold": __version__,
+        "torch": str(torch.__version__),
+        "note": data.note,
+        "fingerprint": fingerprint,
+        "train_items": len(data.train),
+        "test_items": len(data.test),
+        "channels": data.train.channels,
+        "height": data.train.height,
+        "width": data.train.width,
+        "network": network,
+        "preprocess": dataclasses.asdict(preprocess),
+        "hardware": dataclasses.asdict(hardware),
+    }
+    return dataclasses.replace(whole, found=found)
+
+
+def _check_backbone(whole: Config, backbone: nn.Module | None) -> None:
+    """A run goes on with the network it began with, by name or by hand."""
+    own = whole.found.get("network", whole.recipe.encoder) != whole.recipe.encoder
+    if own and backbone is None:
+        raise TwofoldError(
+            f"this run trains a network of your own, {whole.found['network']}; go on in Python "
+            "with twofold.resume(folder, backbone=...)"
+        )
+    if whole.found and not own and backbone is not None:
+        raise TwofoldError(f"this run trains {whole.recipe.encoder}; leave backbone out")
+
+
+def _check_batch(recipe: Recipe, source: Source) -> None:
+    if len(source) < recipe.batch_size:
+        raise TwofoldError(
+            f"batch_size is {recipe.batch_size}, but there are {len(source)} items to train on; "
+            f"choose --batch-size {max(2, len(source) // 4)} or so"
+        )
+
+
+def _list_skipped(data: Data, folder: Path) -> None:
+    skipped = [*data.train.skipped, *data.test.skipped]
+    if skipped:
+        lines = "".join(f"{path}\t{reason}\n" for path, reason in skipped)
+        write_atomically(folder / SKIPPED, lines.encode())
