@@ -292,7 +292,6 @@ MISTAKES = [
     ),
     (f"{TRAIN} --device gpu", "device 'gpu' cannot be used"),
     (f"{TRAIN} --threads 0", "threads must be at least 1"),
-    (f"{TRAIN} --batch-size 5000", "but there are 1338 items to train on; choose --batch-size"),
     ("pretrain simclr --data digit --out OUT", "unknown data 'digit'; did you mean 'digits'?"),
     ("pretrain simclr --data imges.npy --out OUT", "did you mean 'images.npy'?"),
     ("pretrain simclr --data notes.txt --out OUT", "twofold opens no .txt files"),

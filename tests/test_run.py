@@ -197,6 +197,15 @@ def test_a_network_that_does_not_tell_its_features_is_refused(tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+def test_few_items_make_smaller_batches_and_the_run_says_so(tmp_path, capsys):
+    options = {**SMALL, "batch_size": 256, "quiet": False}
+    run = twofold.pretrain("simclr", data=images(60, 8, 8), out=tmp_path / "run", **options)
+    assert run.config.recipe.batch_size == 12
+    assert "48 items fill no batch of 256: batches are of 12" in capsys.readouterr().err
+    with pytest.raises(TwofoldError, match="there are 6 items to train on; it takes at least 8"):
+        twofold.pretrain("simclr", data=images(7, 8, 8), out=tmp_path / "other", **SMALL)
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
@@ -206,7 +215,6 @@ def test_a_network_that_does_not_tell_its_features_is_refused(tmp_path):
         ({"test_fractoin": 0.1}, "did you mean 'test_fraction'"),
         ({"test_fraction": 1.0}, r"test_fraction is 1.0; it must be in \(0, 1\)"),
         ({"encoder": "resnet-smal"}, "did you mean 'resnet-small'"),
-        ({"batch_size": 64}, "batch_size is 64, but there are 48 items"),
         ({"epochs": "3"}, "epochs is '3'; it must be of type int"),
         ({"epochs": 1.5}, "epochs is 1.5; it must be of type int"),
         ({"precision": "bf61"}, "unknown precision 'bf61'; did you mean 'bf16'"),

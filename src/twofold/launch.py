@@ -29,6 +29,7 @@ from twofold.recipes import Recipe
 from twofold.train import Outcome, fit
 
 _HELD_OUT = (0.02, 100, 2000)  # share of labelled training items the online kNN asks about; bounds
+_LEAST_ITEMS = 8  # four batches of two
 
 
 def start(
@@ -47,13 +48,14 @@ def start(
     """
     refuse_several()
     console = Console(quiet=quiet)
-    recipe, settings = whole.recipe, whole.settings
+    settings = whole.settings
     _check_backbone(whole, backbone)
     data = data or open_config(whole.data, settings.seed)
     trained, held_out = _hold_out(data.train, settings.seed)
     hardware = _hardware(whole)
     preprocess = measure(trained.items)
-    _check_batch(recipe, trained)
+    recipe, remarks = _with_batches(whole.recipe, len(trained))
+    whole = dataclasses.replace(whole, recipe=recipe)
     network = recipe.encoder if backbone is None else type(backbone).__name__
     whole = _record(whole, data, preprocess, hardware, network)
 
@@ -89,9 +91,8 @@ def start(
         clear(folder)
     whole.save(folder / CONFIG)
     _list_skipped(data, folder)
-    console.begin(
-        whole, data, substitutions(recipe.augmentations, recipe.prescription, trained.channels)
-    )
+    remarks += substitutions(recipe.augmentations, recipe.prescription, trained.channels)
+    console.begin(whole, data, remarks)
     with console.training(recipe, loader.steps_per_epoch) as display:
         outcome = fit(
             method,
@@ -204,12 +205,17 @@ def _check_backbone(whole: Config, backbone: nn.Module | None) -> None:
         raise TwofoldError(f"this run trains {whole.recipe.encoder}; leave backbone out")
 
 
-def _check_batch(recipe: Recipe, source: Source) -> None:
-    if len(source) < recipe.batch_size:
-        raise TwofoldError(
-            f"batch_size is {recipe.batch_size}, but there are {len(source)} items to train on; "
-            f"choose --batch-size {max(2, len(source) // 4)} or so"
-        )
+def _with_batches(recipe: Recipe, items: int) -> tuple[Recipe, tuple[str, ...]]:
+    """`recipe` with batches that the items can fill, and what there is to say about it."""
+    if items < _LEAST_ITEMS:
+        raise TwofoldError(f"there are {items} items to train on; it takes at least {_LEAST_ITEMS}")
+    if items >= recipe.batch_size:
+        return recipe, ()
+    smaller = dataclasses.replace(recipe, batch_size=items // 4)
+    remark = (
+        f"{items} items fill no batch of {recipe.batch_size}: batches are of {smaller.batch_size}"
+    )
+    return smaller, (remark,)
 
 
 def _list_skipped(data: Data, folder: Path) -> None:
