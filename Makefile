@@ -24,8 +24,8 @@ test-fast: .venv/ready
 	$(BIN)/python -m pytest -m 'not slow'
 
 lint: .venv/ready
-	$(BIN)/ruff format --check .
-	$(BIN)/ruff check .
+	$(BIN)/ruff format --check src tests benchmarks
+	$(BIN)/ruff check src tests benchmarks
 	$(BIN)/mypy
 
 # Peers live in an environment of their own; twofold itself is measured from .venv.
