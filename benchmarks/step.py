@@ -25,6 +25,7 @@ import torch
 from twofold.balance import Weighted
 from twofold.domains.image import open_data
 from twofold.hardware import Hardware, detect
+from twofold.launch import build_views
 from twofold.loader import Loader
 from twofold.method import Method
 from twofold.networks import build_encoder
@@ -32,7 +33,6 @@ from twofold.objectives import Batch
 from twofold.optim import build_optimizer, set_learning_rate
 from twofold.preprocess import measure
 from twofold.recipes import simclr
-from twofold.launch import build_views
 from twofold.train import step
 
 CASES = (("resnet-small", 256, 30), ("resnet18", 64, 6))  # encoder, batch size, steps a turn
