@@ -205,7 +205,7 @@ def test_a_mistake_beside_overwrite_costs_no_run(tmp_path, place):
     where = ("--data", place / "images.npy", "--out", out)
     assert run("pretrain", "simclr", *where, *SMALL) == 0
     before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
-    for flags in (["--batch-size", 500], ["--encoder", "timm/nope"], ["--device", "gpu"]):
+    for flags in (["--test-fraction", 0.99], ["--encoder", "timm/nope"], ["--device", "gpu"]):
         assert run("pretrain", "simclr", *where, *SMALL, "--overwrite", *flags) == 2
     assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
     assert run("pretrain", "simclr", *where, *SMALL, "--overwrite", "--seed", 1) == 0
@@ -214,7 +214,7 @@ def test_a_mistake_beside_overwrite_costs_no_run(tmp_path, place):
 
 def test_a_mistake_leaves_no_folder_behind(tmp_path, place):
     where = ("--data", place / "images.npy", "--out", tmp_path / "run")
-    for flags in (["--batch-size", 500], ["--encoder", "timm/nope"], ["--threads", 0]):
+    for flags in (["--test-fraction", 0.99], ["--encoder", "timm/nope"], ["--threads", 0]):
         assert run("pretrain", "simclr", *where, *SMALL, *flags) == 2
         assert not (tmp_path / "run").exists()
 

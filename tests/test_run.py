@@ -264,9 +264,9 @@ def test_a_refused_run_replaces_none(tmp_path):
     stored, out = images(60, 8, 8), tmp_path / "run"
     twofold.pretrain("simclr", data=stored, out=out, **SMALL)
     before = twofold.load(out).embed(stored)
-    with pytest.raises(TwofoldError, match="choose --batch-size"):
+    with pytest.raises(TwofoldError, match="1 items to train on; it takes at least 8"):
         twofold.pretrain(
-            "simclr", data=stored, out=out, overwrite=True, **(SMALL | {"batch_size": 64})
+            "simclr", data=stored, out=out, overwrite=True, test_fraction=0.98, **SMALL
         )
     assert np.array_equal(twofold.load(out).embed(stored), before)
 
