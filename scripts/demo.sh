@@ -12,7 +12,7 @@ fi
 
 if "$PYTHON" -c 'from twofold.domains.image import open_data; open_data("fashion-mnist")' 2>/dev/null; then
 	data=fashion-mnist
-	flags='--epochs 12'
+	flags='--epochs 9'
 else
 	echo 'demo: Fashion-MNIST cannot be had here; using the digits that come with scikit-learn'
 	data=digits
