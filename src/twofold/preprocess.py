@@ -98,7 +98,7 @@ class Preprocess:
         """Images in [0, 1] at zero mean and unit variance per channel."""
         mean = images.new_tensor(self.mean).view(1, -1, 1, 1)
         std = images.new_tensor(self.std).view(1, -1, 1, 1)
-        return (images - mean) / std
+        return (images - mean).div_(std)
 
     def __call__(self, items: np.ndarray | Tensor, device: torch.device | str = "cpu") -> Tensor:
         """Stored items as the encoder reads them in evaluation: resized, scaled, standardised."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
@@ -76,10 +77,42 @@ def uniforms(
         >>> bool((both[1] == alone[0]).all())
         True
     """
-    block = np.arange(-(-count // 4), dtype=np.int64)[None, :]
+    return streams({(stream, view): count}, seed=seed, epoch=epoch, index=index)[stream, view]
+
+
+def streams(
+    counts: Mapping[tuple[str, int], int], *, seed: int, epoch: int, index: np.ndarray
+) -> dict[tuple[str, int], np.ndarray]:
+    """The numbers of `uniforms` for several streams and views at once, which is cheaper.
+
+    Args:
+        counts: How many numbers each sample needs, by stream and view.
+        seed: Of the run, in [0, 2^32).
+        epoch: Which pass over the data, from 0.
+        index: Which samples `(n,)`, in [0, 2^32).
+
+    Returns:
+        float64 `(n, count)` by stream and view.
+    """
+    if not 0 <= seed <= _WORD:
+        raise TwofoldError(f"seed is {seed}; it must be in [0, 2^32)")
+    widths = {asked: -(-count // 4) for asked, count in counts.items()}
+    columns = [
+        (block, view & _WORD, zlib.crc32(stream.encode()))
+        for (stream, view), width in widths.items()
+        for block in range(width)
+    ]
+    block, views, keys = np.array(columns, dtype=np.int64).reshape(-1, 3).T
     sample = np.asarray(index, dtype=np.int64)[:, None]
-    words = philox((sample, block, _word(epoch), _word(view)), _key(seed, stream))
-    return np.stack(words, axis=-1).reshape(len(sample), 4 * block.size)[:, :count] * 2.0**-32
+    epochs = np.full((1, 1), epoch & _WORD, dtype=np.int64)
+    words = philox((sample, block[None], epochs, views[None]), (seed, keys[None]))
+    numbers = np.stack(words, axis=-1) * 2.0**-32
+    found, start = {}, 0
+    for asked, width in widths.items():
+        some = numbers[:, start : start + width].reshape(len(sample), 4 * width)
+        found[asked] = some[:, : counts[asked]]
+        start += width
+    return found
 
 
 def permutation(n: int, *, seed: int, epoch: int) -> np.ndarray:
@@ -91,15 +124,6 @@ def permutation(n: int, *, seed: int, epoch: int) -> np.ndarray:
     """
     sample = np.arange(n, dtype=np.int64)
     zero = np.zeros(1, dtype=np.int64)
-    words = philox((sample, zero, zero + epoch, zero), _key(seed, "permutation"))
+    key = (seed, zlib.crc32(b"permutation"))
+    words = philox((sample, zero, zero + epoch, zero), key)
     return np.argsort((words[0] << 31) ^ words[1], kind="stable")
-
-
-def _word(number: int) -> np.ndarray:
-    return np.full((1, 1), number & _WORD, dtype=np.int64)
-
-
-def _key(seed: int, stream: str) -> tuple[int, int]:
-    if not 0 <= seed <= _WORD:
-        raise TwofoldError(f"seed is {seed}; it must be in [0, 2^32)")
-    return seed, zlib.crc32(stream.encode())

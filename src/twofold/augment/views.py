@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from functools import partial
 from itertools import pairwise
 
 import numpy as np
@@ -13,7 +12,7 @@ from torch import Tensor
 
 from twofold.augment import geometry
 from twofold.augment.augmentation import Augmentation
-from twofold.augment.draws import uniforms
+from twofold.augment.draws import streams
 from twofold.augment.table import check
 from twofold.errors import TwofoldError
 
@@ -85,10 +84,21 @@ class Views:
         numbers in every view: those of the first. Members of a group are applied to the same
         samples, in the order of their `order`.
         """
+        views = {
+            name: 0 if self.prescription[name] == "sensitive" else view
+            for name in self.augmentations
+        }
+        counts: dict[tuple[str, int], int] = {}
+        for name, augmentation in self.augmentations.items():
+            counts[name, views[name]] = 2 + augmentation.num_uniforms
+            if augmentation.group:
+                counts[augmentation.group, views[name]] = 1
+        numbers = streams(counts, seed=self.seed, epoch=epoch, index=index)
         draws: Draws = {}
         for name, augmentation in self.augmentations.items():
-            counter = 0 if self.prescription[name] == "sensitive" else view
-            draws[name] = self._draw(name, augmentation, index, epoch, counter)
+            own = numbers[name, views[name]]
+            decider = numbers[augmentation.group, views[name]] if augmentation.group else own
+            draws[name] = _drawn(augmentation, decider[:, 0], own)
         return draws
 
     @torch.no_grad()
@@ -136,20 +146,6 @@ class Views:
             for name, augmentation in self.augmentations.items()
             if draws[name]["applied"][i]
         ]
-
-    def _draw(
-        self, name: str, augmentation: Augmentation, index: np.ndarray, epoch: int, view: int
-    ) -> dict[str, np.ndarray]:
-        """The first number decides, the second orders, the others are the parameters'."""
-        of = partial(uniforms, seed=self.seed, epoch=epoch, index=index, view=view)
-        numbers = of(2 + augmentation.num_uniforms, stream=name)
-        group = augmentation.group
-        decider = of(1, stream=group)[:, 0] if group else numbers[:, 0]
-        applied = decider < augmentation.probability
-        drawn = {"applied": applied} | ({"order": numbers[:, 1]} if group else {})
-        for parameter, value in augmentation.draw(numbers[:, 2:]).items():
-            drawn[parameter] = np.where(applied, value, augmentation.neutral[parameter])
-        return drawn
 
     def _move(self, images: Tensor, draws: Draws, views: Tensor) -> None:
         """All changes of place as one matrix per sample, resampled once into `views`."""
@@ -201,6 +197,17 @@ class Views:
 def _chunks(count: int, side: int) -> Iterable[slice]:
     step = max(CHUNK_SMALLEST, CHUNK_PIXELS // side**2)
     return (slice(start, start + step) for start in range(0, count, step))
+
+
+def _drawn(
+    augmentation: Augmentation, decider: np.ndarray, numbers: np.ndarray
+) -> dict[str, np.ndarray]:
+    """The first number decides, the second orders, the others are the parameters'."""
+    applied = decider < augmentation.probability
+    drawn = {"applied": applied} | ({"order": numbers[:, 1]} if augmentation.group else {})
+    for parameter, value in augmentation.draw(numbers[:, 2:]).items():
+        drawn[parameter] = np.where(applied, value, augmentation.neutral[parameter])
+    return drawn
 
 
 def _rows(drawn: dict[str, np.ndarray], some: slice | np.ndarray) -> dict[str, np.ndarray]:
