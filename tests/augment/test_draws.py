@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy import stats
 
-from twofold.augment.draws import permutation, philox, uniforms
+from twofold.augment.draws import permutation, philox, streams, uniforms
 from twofold.errors import TwofoldError
 
 PUBLISHED = {
@@ -84,3 +84,16 @@ def test_permutation_of_nothing_and_of_one():
 def test_a_seed_that_does_not_fit_is_refused(seed):
     with pytest.raises(TwofoldError, match=r"seed is -?\d+; it must be in \[0, 2\^32\)"):
         numbers([0], seed=seed)
+
+
+def test_streams_together_are_the_streams_one_by_one():
+    counts = {("crop", 0): 7, ("flip", 1): 1, ("jitter", 0): 4, ("crop", 1): 9}
+    index = np.array([3, 10**6, 0])
+    together = streams(counts, seed=5, epoch=2, index=index)
+    assert together.keys() == counts.keys()
+    for (stream, view), count in counts.items():
+        alone = uniforms(count, seed=5, epoch=2, index=index, view=view, stream=stream)
+        assert np.array_equal(together[stream, view], alone)
+        for row, item in enumerate(index):  # and each sample's are its own
+            one = uniforms(count, seed=5, epoch=2, index=np.array([item]), view=view, stream=stream)
+            assert np.array_equal(one[0], alone[row])
