@@ -1,6 +1,6 @@
 """bf16 against float32: the accuracy of equal full runs, and what they cost.
 
-    .venv/bin/python benchmarks/precision.py [--epochs 4] [--seeds 3]
+    .venv/bin/python benchmarks/precision.py [--epochs 2] [--seeds 3]
 
 Both precisions train the README's three-minute recipe on Fashion-MNIST from the same seeds; the
 frozen encoders are then judged in float32 on the official test images.
@@ -29,7 +29,7 @@ from twofold.evaluate import accuracy, features, knn
 def main() -> None:
     """Trains every seed in both precisions, prints a table and writes it as JSON."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("--epochs", type=int, default=4)
+    parser.add_argument("--epochs", type=int, default=2)
     parser.add_argument("--seeds", type=int, default=3)
     options = parser.parse_args()
     rows = []
