@@ -201,7 +201,11 @@ def test_few_items_make_smaller_batches_and_the_run_says_so(tmp_path, capsys):
     options = {**SMALL, "batch_size": 256, "quiet": False}
     run = twofold.pretrain("simclr", data=images(60, 8, 8), out=tmp_path / "run", **options)
     assert run.config.recipe.batch_size == 12
-    assert "48 items fill no batch of 256: batches are of 12" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "48 items fill no batch of 256: batches are of 12" in said
+    assert (
+        "ignores: crop, flip, brightness, contrast, solarize\n" in said
+    )  # hue is not drawn on gray
     with pytest.raises(TwofoldError, match="there are 6 items to train on; it takes at least 8"):
         twofold.pretrain("simclr", data=images(7, 8, 8), out=tmp_path / "other", **SMALL)
 

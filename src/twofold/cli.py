@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from twofold.errors import TwofoldError, unknown
-from twofold.folder import CONFIG, check_new, check_run
+from twofold.folder import CONFIG, EVALUATION, check_new, check_run
 
 if TYPE_CHECKING:
     from twofold.config import DataConfig
@@ -96,7 +96,7 @@ def _resume(args: list[str]) -> int:
             f"--resume goes on exactly as the run began and takes no other flag; found {rest[0]}"
         )
     folder = check_run(Path(given))
-    whole = load_config(folder / "config.yaml")
+    whole = load_config(folder / CONFIG)
     if not whole.data.data:
         raise TwofoldError(
             f"{folder} was given an array in Python; go on there with "
@@ -125,7 +125,7 @@ def evaluate(args: list[str]) -> int:
     from twofold.run import Run
 
     print_figures(Run(folder).evaluate(open_config(settings, whole.settings.seed)))
-    print(folder / "evaluation.json")
+    print(folder / EVALUATION)
     return 0
 
 

@@ -14,6 +14,7 @@ from rich.table import Table
 
 from twofold.config import Config
 from twofold.domains import Data
+from twofold.folder import ENCODER, SKIPPED
 from twofold.recipes import Recipe
 from twofold.train import Outcome
 
@@ -26,12 +27,14 @@ class Console:
             file=sys.stderr, quiet=quiet, highlight=False, markup=False, emoji=False
         )
 
-    def begin(self, whole: Config, data: Data, remarks: Sequence[str]) -> None:
-        """What is about to run, and what was replaced or left out."""
+    def begin(
+        self, whole: Config, data: Data, drawn: Sequence[str], remarks: Sequence[str]
+    ) -> None:
+        """What is about to run on which augmentations, and what was replaced or left out."""
         recipe, found = whole.recipe, whole.found
         size = f"{found['channels']}x{found['height']}x{found['width']}"
         hardware = found["hardware"]
-        words = [name for name, word in recipe.prescription.items() if word == "invariant"]
+        words = [name for name in drawn if recipe.prescription[name] == "invariant"]
         self._print(f"{recipe.name} on {data.note}", style="bold")
         self._print(
             f"{found['train_items']} training and {found['test_items']} test items of {size}; "
@@ -44,7 +47,7 @@ class Console:
             self._print(f"note: {remark}")
         skipped = len(data.train.skipped) + len(data.test.skipped)
         if skipped:
-            self._print(f"note: {skipped} files could not be read; skipped.tsv lists them")
+            self._print(f"note: {skipped} files could not be read; {SKIPPED} lists them")
 
     @contextmanager
     def training(self, recipe: Recipe, steps_per_epoch: int) -> Iterator[_Training]:
@@ -73,7 +76,7 @@ class Console:
     def end(self, folder: Path, outcome: Outcome) -> None:
         """How it ended and what to do next."""
         if outcome.finished:
-            self._print(f"done: {folder}/encoder.safetensors")
+            self._print(f"done: {folder / ENCODER}")
         else:
             self._print(
                 f"stopped after step {outcome.step} of {outcome.steps}; go on with "

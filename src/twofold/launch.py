@@ -92,7 +92,7 @@ def start(
     whole.save(folder / CONFIG)
     _list_skipped(data, folder)
     remarks += substitutions(recipe.augmentations, recipe.prescription, trained.channels)
-    console.begin(whole, data, remarks)
+    console.begin(whole, data, list(views.augmentations), remarks)
     with console.training(recipe, loader.steps_per_epoch) as display:
         outcome = fit(
             method,

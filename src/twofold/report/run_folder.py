@@ -12,6 +12,7 @@ import numpy as np
 import yaml
 
 from twofold.errors import TwofoldError
+from twofold.folder import ARTEFACTS, CONFIG, EVALUATION, METRICS
 
 Record = dict[str, Any]
 
@@ -52,13 +53,13 @@ def read(path: str | Path) -> RunFolder:
     path = Path(path)
     if not path.is_dir():
         raise TwofoldError(f"run folder {str(path)!r} does not exist")
-    if not any((path / name).exists() for name in ("config.yaml", "metrics.jsonl")):
+    if not any((path / name).exists() for name in (CONFIG, METRICS)):
         raise TwofoldError(
             f"{str(path)!r} is not a run folder: it holds neither config.yaml nor metrics.jsonl"
         )
     notes: list[str] = []
-    config, config_text = _config(path / "config.yaml", notes)
-    records = _metrics(path / "metrics.jsonl", notes)
+    config, config_text = _config(path / CONFIG, notes)
+    records = _metrics(path / METRICS, notes)
     end = [record for record in records if record.get("kind") == "end"]
     return RunFolder(
         path=path,
@@ -67,8 +68,8 @@ def read(path: str | Path) -> RunFolder:
         steps=_last_of_each(records, "step"),
         epochs=_last_of_each(records, "epoch"),
         end=end[-1] if end else None,
-        evaluation=_evaluation(path / "evaluation.json", notes),
-        arrays=_arrays(path / "evaluation.npz", notes),
+        evaluation=_evaluation(path / EVALUATION, notes),
+        arrays=_arrays(path / ARTEFACTS, notes),
         notes=tuple(notes),
     )
 
