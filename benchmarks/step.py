@@ -98,8 +98,10 @@ def rates(
 
     end_to_end, static = [], []
     for number in range(TURNS):
-        first = number * (steps + 1)
-        end_to_end.append(turn(loader.batches(first, first + steps + 1)))
+        first = number * steps
+        batches = loader.batches(first, first + 2 * steps)  # as many prepared as used, to the end
+        end_to_end.append(turn(batches))
+        batches.close()
         static.append(turn(itertools.repeat(loader.batch(first))))
     return end_to_end, static
 

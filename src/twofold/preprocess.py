@@ -94,11 +94,11 @@ class Preprocess:
             )
         return images.sub_(self.low).div_(self.high - self.low).clamp_(0, 1)
 
-    def standardize(self, images: Tensor) -> Tensor:
-        """Images in [0, 1] at zero mean and unit variance per channel."""
+    def standardize(self, images: Tensor, *, out: Tensor | None = None) -> Tensor:
+        """Images in [0, 1] at zero mean and unit variance per channel, in `out` if given."""
         mean = images.new_tensor(self.mean).view(1, -1, 1, 1)
         std = images.new_tensor(self.std).view(1, -1, 1, 1)
-        return (images - mean).div_(std)
+        return torch.sub(images, mean, out=out).div_(std)
 
     def __call__(self, items: np.ndarray | Tensor, device: torch.device | str = "cpu") -> Tensor:
         """Stored items as the encoder reads them in evaluation: resized, scaled, standardised."""

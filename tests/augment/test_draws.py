@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy import stats
 
-from twofold.augment.draws import permutation, philox, streams, uniforms
+from twofold.augment.draws import permutation, philox, uniforms
 from twofold.errors import TwofoldError
 
 PUBLISHED = {
@@ -34,8 +34,9 @@ def test_philox_gives_the_published_words(inputs, expected, array):
 
 
 def numbers(index, count=5, **changed):
-    settings = {"seed": 7, "epoch": 3, "view": 1, "stream": "crop"} | changed
-    return uniforms(count, index=np.asarray(index), **settings)
+    settings = {"seed": 7, "epoch": 3, "view": 1} | changed
+    stream = settings.pop("stream", "crop"), settings.pop("shared", False)
+    return uniforms({stream: count}, index=np.asarray(index), **settings)[stream]
 
 
 def test_uniforms_do_not_depend_on_the_batch():
@@ -86,14 +87,19 @@ def test_a_seed_that_does_not_fit_is_refused(seed):
         numbers([0], seed=seed)
 
 
-def test_streams_together_are_the_streams_one_by_one():
-    counts = {("crop", 0): 7, ("flip", 1): 1, ("jitter", 0): 4, ("crop", 1): 9}
-    index = np.array([3, 10**6, 0])
-    together = streams(counts, seed=5, epoch=2, index=index)
-    assert together.keys() == counts.keys()
-    for (stream, view), count in counts.items():
-        alone = uniforms(count, seed=5, epoch=2, index=index, view=view, stream=stream)
-        assert np.array_equal(together[stream, view], alone)
-        for row, item in enumerate(index):  # and each sample's are its own
-            one = uniforms(count, seed=5, epoch=2, index=np.array([item]), view=view, stream=stream)
-            assert np.array_equal(one[0], alone[row])
+def test_streams_and_views_together_are_the_same_alone():
+    streams = {("crop", False): 7, ("flip", True): 1, ("jitter", True): 4, ("crop", True): 9}
+    index, view = np.array([3, 10**6, 0, 3]), np.array([0, 1, 2, 1])
+    together = uniforms(streams, seed=5, epoch=2, index=index, view=view)
+    assert together.keys() == streams.keys()
+    for stream, count in streams.items():
+        for row, (item, which) in enumerate(zip(index, view, strict=True)):
+            alone = {"seed": 5, "epoch": 2, "view": which, "stream": stream[0]}
+            drawn = numbers([item], count, shared=stream[1], **alone)
+            np.testing.assert_array_equal(together[stream][row], drawn[0])
+
+
+def test_a_shared_stream_is_that_of_the_first_view():
+    shared = numbers(range(9), view=3, shared=True)
+    np.testing.assert_array_equal(shared, numbers(range(9), view=0))
+    assert not np.isin(shared, numbers(range(9), view=3)).any()

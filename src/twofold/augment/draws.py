@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     Words = TypeVar("Words", np.ndarray, Tensor)
 
+Stream = tuple[str, bool]
+
 _WORD = 0xFFFFFFFF  # the low 32 bits
 _MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
 _KEY_STEPS = (0x9E3779B9, 0xBB67AE85)
@@ -53,64 +55,55 @@ def philox(
 
 
 def uniforms(
-    count: int, *, seed: int, epoch: int, index: np.ndarray, view: int, stream: str
-) -> np.ndarray:
-    """Uniform numbers in [0, 1), each a pure function of the arguments and nothing else.
+    counts: Mapping[Stream, int],
+    *,
+    seed: int,
+    epoch: int,
+    index: np.ndarray,
+    view: int | np.ndarray,
+) -> dict[Stream, np.ndarray]:
+    """Uniform numbers in [0, 1), each a pure function of its stream and the arguments.
 
-    A sample's numbers depend neither on the other samples in `index` nor on `count`: asking for
-    more appends.
+    A sample's numbers depend neither on what else is asked for nor on their count: asking for more
+    appends.
 
     Args:
-        count: How many numbers each sample needs.
+        counts: How many numbers each sample needs of a stream. A stream is what its numbers are
+            for, such as an augmentation's name, and whether they are one for all views.
         seed: Of the run, in [0, 2^32).
         epoch: Which pass over the data, from 0.
         index: Which samples `(n,)`, in [0, 2^32).
-        view: Which view of the sample, from 0.
-        stream: What the numbers are for, such as an augmentation's name.
+        view: Which view, from 0: one for all samples or one for each `(n,)`.
 
     Returns:
-        float64 `(n, count)`, in steps of 2^-32.
+        float64 `(n, count)` by stream, in steps of 2^-32.
 
     Example:
-        >>> both = uniforms(2, seed=0, epoch=3, index=np.array([5, 9]), view=1, stream="crop")
-        >>> alone = uniforms(2, seed=0, epoch=3, index=np.array([9]), view=1, stream="crop")
-        >>> bool((both[1] == alone[0]).all())
-        True
-    """
-    return streams({(stream, view): count}, seed=seed, epoch=epoch, index=index)[stream, view]
-
-
-def streams(
-    counts: Mapping[tuple[str, int], int], *, seed: int, epoch: int, index: np.ndarray
-) -> dict[tuple[str, int], np.ndarray]:
-    """The numbers of `uniforms` for several streams and views at once, which is cheaper.
-
-    Args:
-        counts: How many numbers each sample needs, by stream and view.
-        seed: Of the run, in [0, 2^32).
-        epoch: Which pass over the data, from 0.
-        index: Which samples `(n,)`, in [0, 2^32).
-
-    Returns:
-        float64 `(n, count)` by stream and view.
+        >>> own, shared = ("crop", False), ("crop", True)
+        >>> counts = {own: 2, shared: 2}
+        >>> index = np.array([9, 9])  # two views of one sample
+        >>> drawn = uniforms(counts, seed=0, epoch=3, index=index, view=np.array([0, 1]))
+        >>> [bool((drawn[stream][0] == drawn[stream][1]).all()) for stream in (own, shared)]
+        [False, True]
     """
     if not 0 <= seed <= _WORD:
         raise TwofoldError(f"seed is {seed}; it must be in [0, 2^32)")
-    widths = {asked: -(-count // 4) for asked, count in counts.items()}
+    widths = {stream: -(-count // 4) for stream, count in counts.items()}
     columns = [
-        (block, view & _WORD, zlib.crc32(stream.encode()))
-        for (stream, view), width in widths.items()
+        (block, not shared, zlib.crc32(name.encode()))
+        for (name, shared), width in widths.items()
         for block in range(width)
     ]
-    block, views, keys = np.array(columns, dtype=np.int64).reshape(-1, 3).T
+    block, own, keys = np.array(columns, dtype=np.int64).reshape(-1, 3).T
     sample = np.asarray(index, dtype=np.int64)[:, None]
     epochs = np.full((1, 1), epoch & _WORD, dtype=np.int64)
-    words = philox((sample, block[None], epochs, views[None]), (seed, keys[None]))
+    views = np.asarray(view, dtype=np.int64).reshape(-1, 1) * own
+    words = philox((sample, block[None], epochs, views), (seed, keys[None]))
     numbers = np.stack(words, axis=-1) * 2.0**-32
     found, start = {}, 0
-    for asked, width in widths.items():
+    for stream, width in widths.items():
         some = numbers[:, start : start + width].reshape(len(sample), 4 * width)
-        found[asked] = some[:, : counts[asked]]
+        found[stream] = some[:, : counts[stream]]
         start += width
     return found
 

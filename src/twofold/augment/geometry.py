@@ -99,11 +99,13 @@ def resample(images: Tensor, boxes: np.ndarray, matrix: np.ndarray, *, out: Tens
         out: Where the views go, `(n, channels, size, size)`.
     """
     place = _to_pixels(boxes, matrix, out.shape[-1])
+    if images.shape == out.shape and (place == _STILL).all():
+        out.copy_(images)
+        return
     upright = (place[:, 0, 1] == 0) & (place[:, 1, 0] == 0)
     turned = (place[:, 0, 0] == 0) & (place[:, 1, 1] == 0)
-    still = (place == _STILL).all(axis=(1, 2)) & (images.shape == out.shape)
-    straight = (upright | turned) & ~still
-    for where, move in ((still, _copy), (straight, _resize), (~(still | straight), _interpolate)):
+    straight = upright | turned
+    for where, move in ((straight, _resize), (~straight, _interpolate)):
         rows = np.flatnonzero(where)
         if len(rows) == len(images):
             move(images, boxes, place, turned, out)
@@ -112,13 +114,6 @@ def resample(images: Tensor, boxes: np.ndarray, matrix: np.ndarray, *, out: Tens
             part = out.new_empty(len(rows), *out.shape[1:])
             move(images.index_select(0, index), boxes[rows], place[rows], turned[rows], part)
             out.index_copy_(0, index, part)
-
-
-def _copy(
-    images: Tensor, boxes: np.ndarray, place: np.ndarray, turned: np.ndarray, out: Tensor
-) -> None:
-    """What nothing moves."""
-    out.copy_(images)
 
 
 def _resize(
@@ -197,18 +192,20 @@ def _filters(
     Returns:
         The few pixels that each pixel of the view mixes and their weights, `(2, n, size, few)`.
     """
-    sides = (step, start, boxes[:, [1, 0]], boxes[:, [3, 2]])
-    step, start, low, length = (numbers.T[:, :, None] for numbers in sides)
-    centre = np.clip(start + step * (np.arange(size) + 0.5), low + 0.5, low + length - 0.5)
+    numbers = np.stack((step, start, boxes[:, [1, 0]], boxes[:, [3, 2]]), dtype=np.float32)
+    step, start, low, length = np.ascontiguousarray(numbers.transpose(0, 2, 1))[..., None]
+    centre = start + step * (np.arange(size, dtype=np.float32) + 0.5)
+    np.clip(centre, low + 0.5, low + length - 0.5, out=centre)
     reach = np.maximum(np.abs(step), 1)
-    few = np.arange(math.ceil(2 * reach.max(initial=1)) + 1)[:, None, None, None]
-    nearest = np.floor(centre - reach + 0.5)
-    weight = np.maximum(reach - np.abs(nearest + 0.5 - centre + few), 0)
-    pixel = nearest.astype(np.int64) + few
+    few = np.arange(math.ceil(2 * reach.max(initial=1)), dtype=np.float32)[:, None, None, None]
+    nearest = np.floor(centre - (reach - 0.5))
+    weight = few + (nearest + 0.5 - centre)
+    np.subtract(reach, np.abs(weight, out=weight), out=weight)
+    pixel = nearest + few
     inside = np.clip(pixel, low, low + length - 1)
-    weight *= pixel == inside
+    weight *= (weight > 0) & (pixel == inside)
     weight /= weight.sum(axis=0)  # one after the other, whatever number of zeros follows
-    return np.moveaxis(inside, 0, -1), np.moveaxis(weight, 0, -1)
+    return np.moveaxis(inside.astype(np.int64), 0, -1), np.moveaxis(weight, 0, -1)
 
 
 def _interpolate(

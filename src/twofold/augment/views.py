@@ -12,7 +12,7 @@ from torch import Tensor
 
 from twofold.augment import geometry
 from twofold.augment.augmentation import Augmentation
-from twofold.augment.draws import streams
+from twofold.augment.draws import Stream, uniforms
 from twofold.augment.table import check
 from twofold.errors import TwofoldError
 
@@ -20,7 +20,7 @@ Draws = dict[str, dict[str, np.ndarray]]
 
 # How many pixels, and at least how many samples, are rendered together: fewer drown in the cost of
 # calls, more fall out of the cache (benchmarks/augment.py).
-CHUNK_PIXELS = 2**18
+CHUNK_PIXELS = 2**19
 CHUNK_SMALLEST = 32
 
 
@@ -74,47 +74,59 @@ class Views:
         self, images: Tensor, index: np.ndarray, epoch: int, *, size: int | None = None
     ) -> tuple[list[Tensor], list[Draws]]:
         """All views of the images with dataset indices `index`, and what was drawn for each."""
-        draws = [self.draw(index, epoch, view) for view in range(self.num_views)]
-        return [self.render(images, drawn, size=size) for drawn in draws], draws
+        count, views = len(images), self.num_views
+        view = np.repeat(np.arange(views), count)
+        draws = self.draw(np.tile(index, views), epoch, view)
+        rendered = self.render(images, draws, size=size, views=views)
+        parts = [slice(view * count, (view + 1) * count) for view in range(views)]
+        return (
+            [rendered[part] for part in parts],
+            [{name: _rows(drawn, part) for name, drawn in draws.items()} for part in parts],
+        )
 
-    def draw(self, index: np.ndarray, epoch: int, view: int) -> Draws:
+    def draw(self, index: np.ndarray, epoch: int, view: int | np.ndarray) -> Draws:
         """For every augmentation whether it is `applied` and its parameters, each `(n,)`.
 
         Parameters are neutral where it is not applied. A `sensitive` augmentation draws the same
         numbers in every view: those of the first. Members of a group are applied to the same
         samples, in the order of their `order`.
+
+        Args:
+            index: Which samples `(n,)`.
+            epoch: Which pass over the data, from 0.
+            view: Which view, from 0: one for all samples or one for each `(n,)`.
         """
-        views = {
-            name: 0 if self.prescription[name] == "sensitive" else view
-            for name in self.augmentations
-        }
-        counts: dict[tuple[str, int], int] = {}
+        shared = {name: self.prescription[name] == "sensitive" for name in self.augmentations}
+        counts: dict[Stream, int] = {}
         for name, augmentation in self.augmentations.items():
-            counts[name, views[name]] = 2 + augmentation.num_uniforms
+            counts[name, shared[name]] = 2 + augmentation.num_uniforms
             if augmentation.group:
-                counts[augmentation.group, views[name]] = 1
-        numbers = streams(counts, seed=self.seed, epoch=epoch, index=index)
+                counts[augmentation.group, shared[name]] = 1
+        numbers = uniforms(counts, seed=self.seed, epoch=epoch, index=index, view=view)
         draws: Draws = {}
         for name, augmentation in self.augmentations.items():
-            own = numbers[name, views[name]]
-            decider = numbers[augmentation.group, views[name]] if augmentation.group else own
+            own = numbers[name, shared[name]]
+            decider = numbers[augmentation.group or name, shared[name]]
             draws[name] = _drawn(augmentation, decider[:, 0], own)
         return draws
 
     @torch.no_grad()
-    def render(self, images: Tensor, draws: Draws, *, size: int | None = None) -> Tensor:
-        """The view of each image that `draws` describe.
+    def render(
+        self, images: Tensor, draws: Draws, *, size: int | None = None, views: int = 1
+    ) -> Tensor:
+        """The views that `draws` describe: the first of every image, the second of every image...
 
         A sample's view is the same bit for bit in any batch. Where nothing is applied it is the
         image itself.
 
         Args:
             images: float32 in [0, 1], `(n, channels, height, width)`, on any device.
-            draws: From `draw`, for the same samples.
+            draws: From `draw`, for the same samples over and over, `(views * n,)`.
             size: Height and width of the view in pixels; `self.size` if None.
+            views: How many views of each image the draws describe.
 
         Returns:
-            float32 in [0, 1], `(n, channels, size, size)`.
+            float32 in [0, 1], `(views * n, channels, size, size)`.
 
         Raises:
             TwofoldError: If the images have another number of channels.
@@ -122,15 +134,19 @@ class Views:
         if images.ndim != 4 or images.shape[1] != self.channels:
             found, expected = tuple(images.shape), f"(batch, {self.channels}, height, width)"
             raise TwofoldError(f"images have shape {found}; these views read {expected}")
-        side = size or self.size
-        views = images.new_empty(len(images), self.channels, side, side)
+        side, count = size or self.size, views * len(images)
+        rendered = images.new_empty(count, self.channels, side, side)
         with _without_autocast(images.device.type):
-            for some in _chunks(len(images), side):
+            for some in _chunks(count, side):
                 part = {name: _rows(drawn, some) for name, drawn in draws.items()}
-                self._move(images[some], part, views[some])
+                self._move(_cycled(images, some), part, rendered[some])
             for names in self._chain():
-                self._change(names, views, draws)
-        return views
+                self._change(names, rendered, draws)
+        return rendered
+
+    def num_values(self, size: int) -> int:
+        """How many numbers all views of one image hold at a height and width of `size` pixels."""
+        return self.num_views * self.channels * size**2
 
     def describe(self, draws: Draws, i: int) -> list[str]:
         """What was done to the `i`-th sample, a word or two for every augmentation applied to it.
@@ -196,7 +212,7 @@ class Views:
 
 def _chunks(count: int, side: int) -> Iterable[slice]:
     step = max(CHUNK_SMALLEST, CHUNK_PIXELS // side**2)
-    return (slice(start, start + step) for start in range(0, count, step))
+    return (slice(start, min(start + step, count)) for start in range(0, count, step))
 
 
 def _drawn(
@@ -208,6 +224,14 @@ def _drawn(
     for parameter, value in augmentation.draw(numbers[:, 2:]).items():
         drawn[parameter] = np.where(applied, value, augmentation.neutral[parameter])
     return drawn
+
+
+def _cycled(images: Tensor, some: slice) -> Tensor:
+    """Rows `some` of the images repeated again and again."""
+    if some.stop <= len(images):
+        return images[some]
+    rows = torch.arange(some.start, some.stop, device=images.device) % len(images)
+    return images.index_select(0, rows)
 
 
 def _rows(drawn: dict[str, np.ndarray], some: slice | np.ndarray) -> dict[str, np.ndarray]:
