@@ -18,9 +18,9 @@ from twofold.errors import TwofoldError
 
 Draws = dict[str, dict[str, np.ndarray]]
 
-# How many pixels, and at least how many samples, are rendered together: fewer drown in the cost of
+# How many values, and at least how many samples, are rendered together: fewer drown in the cost of
 # calls, more fall out of the cache (benchmarks/augment.py).
-CHUNK_PIXELS = 2**19
+CHUNK_VALUES = 2**19
 CHUNK_SMALLEST = 32
 
 
@@ -137,7 +137,7 @@ class Views:
         side, count = size or self.size, views * len(images)
         rendered = images.new_empty(count, self.channels, side, side)
         with _without_autocast(images.device.type):
-            for some in _chunks(count, side):
+            for some in _chunks(rendered):
                 part = {name: _rows(drawn, some) for name, drawn in draws.items()}
                 self._move(_cycled(images, some), part, rendered[some])
             for names in self._chain():
@@ -197,7 +197,7 @@ class Views:
         actors = np.where(np.take_along_axis(applied, turns, axis=0), turns, -1)
         rows = np.lexsort(actors[::-1])
         rows = rows[(actors[:, rows] >= 0).any(axis=0)]
-        for some in (rows[chunk] for chunk in _chunks(len(rows), views.shape[-1])):
+        for some in (rows[chunk] for chunk in _chunks(views[: len(rows)])):
             index = torch.from_numpy(some).to(views.device)
             part = views.index_select(0, index)
             for actor in actors[:, some]:
@@ -210,8 +210,8 @@ class Views:
             views.index_copy_(0, index, part)
 
 
-def _chunks(count: int, side: int) -> Iterable[slice]:
-    step = max(CHUNK_SMALLEST, CHUNK_PIXELS // side**2)
+def _chunks(views: Tensor) -> Iterable[slice]:
+    count, step = len(views), max(CHUNK_SMALLEST, CHUNK_VALUES // views.shape[1:].numel())
     return (slice(start, min(start + step, count)) for start in range(0, count, step))
 
 
