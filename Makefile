@@ -31,12 +31,13 @@ lint: .venv/ready
 # Peers live in an environment of their own; twofold itself is measured from .venv.
 bench: .venv/ready .venv-bench/ready
 	$(BIN)/python benchmarks/augment.py
+	$(BIN)/python benchmarks/losses.py
 	$(BIN)/python benchmarks/step.py
 	$(BIN)/python benchmarks/precision.py
 
 .venv-bench/ready:
 	test -x .venv-bench/bin/python || $(PYTHON) -m venv .venv-bench
-	.venv-bench/bin/python -m pip install --quiet torch torchvision lightly
+	.venv-bench/bin/python -m pip install --quiet torch torchvision lightly==1.6.0 pytorch-metric-learning==2.8.1
 	touch $@
 
 clean:

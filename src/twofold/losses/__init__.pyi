@@ -1,2 +1,11 @@
+from .alignment import byol as byol
+from .alignment import negative_cosine as negative_cosine
+from .contrastive import info_nce as info_nce
+from .contrastive import info_nce_bounds as info_nce_bounds
 from .contrastive import nt_xent as nt_xent
 from .contrastive import nt_xent_bounds as nt_xent_bounds
+from .noise import nce as nce
+from .noise import nce_normaliser as nce_normaliser
+from .redundancy import barlow_twins as barlow_twins
+from .redundancy import vicreg as vicreg
+from .supervised import sup_con as sup_con
