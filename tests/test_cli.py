@@ -169,6 +169,17 @@ def test_evaluate_takes_other_data(place):
     assert run("evaluate", place / "plain", "--data", place / "labelled.npz") == 0
 
 
+def test_compare_prints_runs_side_by_side_and_writes_a_page(tmp_path, place, capsys):
+    page = tmp_path / "both.html"
+    assert run("compare", place / "run", place / "array", "--out", page) == 0
+    shown = capsys.readouterr().out.splitlines()
+    assert f"{place / 'array'} has no evaluation" in "\n".join(shown)
+    assert shown[-1] == str(page)
+    (data,) = (line for line in shown if line.startswith("  data "))
+    assert data.split() == ["data", str(place / "labelled.npz")]  # an array has no name
+    assert "</html>" in page.read_text()
+
+
 def test_a_config_file_repeats_a_run(tmp_path, place):
     """`--config` reads all of it back; flags beside it change what they name."""
     config = place / "run" / "config.yaml"
@@ -247,6 +258,7 @@ def test_help_names_every_command(flag, capsys):
         (["evaluate", "run", "--help"], "--label-key"),
         (["embed", "run", "--help"], "--part {all,train,test}"),
         (["preview", "simclr", "--help"], "--rows"),
+        (["compare", "run", "--help"], "--out FILE.html"),
     ],
 )
 def test_every_command_has_help(args, words, capsys):
@@ -331,6 +343,15 @@ MISTAKES = [
     ("report", "RUN is missing"),
     ("report rnu", "did you mean run?"),
     ("report run run", "takes a run folder alone; found run"),
+    ("compare", "RUN is missing; write twofold compare RUN RUN"),
+    ("compare run", "there is one run to compare; it takes at least two"),
+    ("compare run rnu", "rnu is no run: it does not exist; did you mean run?"),
+    ("compare run full", "full is no run: it has no config.yaml"),
+    ("compare run ./run", "run is given twice"),
+    ("compare run plain --out c.png", "c.png; its name must end in .html"),
+    ("compare run plain --out no/c.html", "the folder no does not exist"),
+    ("compare run plain --out", "--out needs a value"),
+    ("compare run plain --page c.html", "unknown flag --page"),
     ("list recipes", "takes nothing; found recipes"),
 ]
 
@@ -357,6 +378,7 @@ def test_a_mistake_is_answered_in_one_line(line, words, place, capsys, monkeypat
         f"{TRAIN} --epochs many",
         "pretrain simclr --data digit --out OUT",
         "evaluate rnu",
+        "compare run rnu",
         "embed run --data digits --out f.npy",
     ],
 )

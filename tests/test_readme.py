@@ -85,6 +85,12 @@ def parse(args):
     assert command in COMMANDS, f"unknown command {command}"
     if {"--help", "-h"} & set(rest) or command == "list":
         return
+    if command == "compare":
+        runs = rest[: rest.index("--out")] if "--out" in rest else rest
+        assert len(runs) >= 2
+        assert rest[len(runs) + 1 :] == [] or rest[-1].endswith(".html")
+        assert not any(run.startswith("-") for run in runs)
+        return
     if command == "pretrain" and rest[0] == "--resume":
         assert len(rest) == 2
         return

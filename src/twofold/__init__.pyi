@@ -1,4 +1,6 @@
 from .augment import Views as Views
+from .comparison import Comparison as Comparison
+from .comparison import compare as compare
 from .config import Config as Config
 from .domains import Data as Data
 from .domains import Source as Source

@@ -24,6 +24,7 @@ twofold learns representations from unlabelled data.
   twofold embed RUN --data D --out FILE.npz    embeddings of any items
   twofold preview RECIPE --data D --out PNG    see the views before paying for training
   twofold report RUN                           one page that shows it all
+  twofold compare RUN RUN ... [--out HTML]     runs side by side: what differs, figures, cost
   twofold list                                 recipes, encoders, augmentations, data names
 
 Every command has --help. D is a name, a folder of images, or a .npy, .npz or .h5 file.
@@ -184,6 +185,30 @@ def report(args: list[str]) -> int:
     return 0
 
 
+def compare(args: list[str]) -> int:
+    """Prints runs side by side and, with --out, writes them as a page."""
+    usage, out = "twofold compare RUN RUN ... [--out FILE.html]", None
+    if {"-h", "--help"} & set(args):
+        print(f"{usage}\n\nPrints runs side by side; --out writes them as a page, too.")
+        return 0
+    if _has(args, "--out"):
+        given, args = _take(args, "--out")
+        out = _output(Path(given), ".html")
+    _positional(args, "RUN", usage)
+    if flag := next((arg for arg in args if arg.startswith("-")), None):
+        raise TwofoldError(f"unknown flag {flag}; write {usage}")
+
+    from twofold.comparison import compare as side_by_side
+
+    comparison = side_by_side(args)
+    print(comparison)
+    if out is not None:
+        from twofold.report import write_comparison
+
+        print(write_comparison(comparison, out))
+    return 0
+
+
 def list_names(args: list[str]) -> int:
     """Prints every name there is."""
     from twofold.augment.table import IMAGE
@@ -212,6 +237,7 @@ COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "embed": embed,
     "preview": preview,
     "report": report,
+    "compare": compare,
     "list": list_names,
 }
 

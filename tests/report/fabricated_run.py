@@ -100,6 +100,11 @@ def records():
         "step": EPOCHS * STEPS,
         "images_per_s": 530.0,
         "parameters": 1225824,
+        "chosen": {
+            "rule": "rankme",
+            "epoch": 2,
+            "best": {"rankme": {"epoch": 2, "value": 31.0}, "knn": {"epoch": 3, "value": 0.8}},
+        },
         "elapsed": 30.0,
     }
 

@@ -3,7 +3,7 @@ import re
 import numpy as np
 import pytest
 
-from twofold.report.charts import Curve, Level, _thinned, line_chart
+from twofold.report.charts import Curve, Level, _looks, _thinned, line_chart
 
 
 def chart(curve, levels=(), **options):
@@ -23,6 +23,24 @@ def test_colours_come_from_the_page_alone():
     assert {"var(--accent)", "var(--muted)", "var(--line)"} <= set(re.findall(r"var\(--\w+\)", svg))
     assert "font-family" not in svg
     assert svg.count("<svg") == svg.count("</svg>") == 2
+
+
+def test_several_curves_differ_in_colour_and_are_named_in_it():
+    x = np.arange(5.0)
+    svg = chart([Curve(f"run {i}", x, x + i) for i in range(3)])
+    named = re.findall(r"<text[^>]*fill: (var\(--\w+\))[^>]*>(run \d)</text>", svg)
+    assert sorted(named, key=lambda pair: pair[1]) == [
+        (f"var(--c{i})", f"run {i}") for i in range(3)
+    ]
+    assert not re.search(r"#[0-9a-fA-F]{6}", svg)
+    assert "var(--accent)" not in svg
+
+
+def test_more_curves_than_colours_still_look_different():
+    x = np.arange(5.0)
+    looks = _looks([Curve(str(i), x, x) for i in range(25)])
+    assert len(set(looks)) == 25
+    assert [colour for colour, _ in looks[:10]] == [colour for colour, _ in looks[10:20]]
 
 
 def test_ids_of_two_charts_do_not_clash_and_all_references_hold():

@@ -51,6 +51,12 @@ def test_everything_is_there_and_nothing_comes_from_elsewhere(run_dir, data):
     assert all(image["alt"].strip() for image in page.images)
 
 
+def test_it_says_which_epoch_the_encoder_is_from(run_dir, data):
+    said = page_of(run_dir, data, make_views(data)).text["training"]
+    assert "that of epoch 2, the best by effective rank (RankMe, no labels)." in said
+    assert "by online kNN (labels of held-out training items) epoch 3." in said
+
+
 def test_a_name_cannot_become_markup(run_dir, data):
     page = page_of(run_dir, data, make_views(data))
     assert "<script>alert" not in page.source

@@ -133,6 +133,7 @@ def evaluate(
     }
     shared = {
         "data": data.name,
+        "fingerprint": data.test.fingerprint(),
         "train_items": len(data.train),
         "test_items": len(data.test),
         "layer": "features",
@@ -190,5 +191,10 @@ def _labels(source: Source) -> np.ndarray:
         raise TwofoldError(
             f"'{source.name}' has no labels, and a probe needs one for each item; "
             "keep the files in one folder per class, or name the labels with label_key"
+        )
+    if not source.classes:
+        raise TwofoldError(
+            f"labels of '{source.name}' are numbers to regress, and kNN and linear probe classify; "
+            "give classes as strings or whole numbers"
         )
     return source.labels

@@ -26,6 +26,8 @@ _COLOURS = {
     "#0a0004": "var(--accent)",
 }
 _MUTED, _GRID, _ACCENT = _COLOURS
+_SEVERAL = {f"#0a01{i:02d}": f"var(--c{i})" for i in range(10)}
+_DASHES = ("-", "--", ":", "-.")
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,7 +65,7 @@ class Level:
 
 
 def line_chart(
-    curve: Curve,
+    curve: Curve | Sequence[Curve],
     levels: Sequence[Level] = (),
     *,
     x_label: str,
@@ -72,10 +74,10 @@ def line_chart(
     wide: bool = False,
     y_range: tuple[float, float] | None = None,
 ) -> Markup:
-    """One curve with its levels as inline SVG; a second form of a wide one is for narrow screens.
+    """Curves with their levels as inline SVG; a second form of a wide one is for narrow screens.
 
     Args:
-        curve: What was measured.
+        curve: What was measured; several curves are told apart by their colour.
         levels: What to compare it with.
         x_label: Below the axis.
         y_label: Above the axis, with the unit.
@@ -93,15 +95,16 @@ def line_chart(
         (True, True)
     """
     sizes = {"wide": _WIDE, "narrow": _NARROW} if wide else {"": _HALF}
+    curves = [curve] if isinstance(curve, Curve) else curve
     drawn = [
-        _draw(curve, levels, x_label, y_label, y_range, size, name, description)
+        _draw(curves, levels, x_label, y_label, y_range, size, name, description)
         for name, size in sizes.items()
     ]
     return Markup("").join(drawn)
 
 
 def _draw(
-    curve: Curve,
+    curves: Sequence[Curve],
     levels: Sequence[Level],
     x_label: str,
     y_label: str,
@@ -122,10 +125,10 @@ def _draw(
         right = 1 - _LABEL_ROOM / width
         axes = figure.add_axes((left, bottom, right - left, top - bottom))
         _frame(axes, x_label, y_label)
-        _plot(axes, curve, levels)
+        _plot(axes, curves, levels)
         if y_range is not None:
             axes.set_ylim(*y_range)
-        _name_lines(axes, curve, levels, (top - bottom) * height)
+        _name_lines(axes, curves, levels, (top - bottom) * height)
         buffer = io.StringIO()
         nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
         figure.savefig(buffer, format="svg", transparent=True, metadata=nothing)
@@ -152,27 +155,39 @@ def _frame(axes: Axes, x_label: str, y_label: str) -> None:
     )
 
 
-def _plot(axes: Axes, curve: Curve, levels: Sequence[Level]) -> None:
+def _plot(axes: Axes, curves: Sequence[Curve], levels: Sequence[Level]) -> None:
     for level in levels:
         x, y = _thinned(level.x, level.y)
         axes.plot(x, y, level.style, color=_MUTED, linewidth=1.3)
-    x, y = _thinned(curve.x, curve.y)
-    if curve.low is not None and curve.high is not None:
-        axes.fill_between(
-            curve.x, curve.low, curve.high, color=_ACCENT, alpha=0.18, linewidth=0, zorder=2
-        )
-    if curve.smooth and len(x) > 20:
-        axes.plot(x, y, color=_ACCENT, linewidth=1, alpha=0.35)
-        x, y = _running_mean(x, y)
-    marker = "o" if curve.points else ""
-    axes.plot(x, y, color=_ACCENT, linewidth=2, marker=marker, markersize=4.5)
+    for curve, (colour, dash) in zip(curves, _looks(curves), strict=True):
+        x, y = _thinned(curve.x, curve.y)
+        if curve.low is not None and curve.high is not None:
+            axes.fill_between(
+                curve.x, curve.low, curve.high, color=colour, alpha=0.18, linewidth=0, zorder=2
+            )
+        if curve.smooth and len(x) > 20:
+            axes.plot(x, y, color=colour, linewidth=1, alpha=0.35)
+            x, y = _running_mean(x, y)
+        marker = "o" if curve.points else ""
+        axes.plot(x, y, dash, color=colour, linewidth=2, marker=marker, markersize=4.5)
     axes.margins(x=0.01, y=0.08)
 
 
-def _name_lines(axes: Axes, curve: Curve, levels: Sequence[Level], height: float) -> None:
+def _looks(curves: Sequence[Curve]) -> list[tuple[str, str]]:
+    """Colour and dashes of each curve: one alone is in the accent, no two look the same."""
+    colours = [*_SEVERAL] if len(curves) > 1 else [_ACCENT]
+    rounds = [divmod(i, len(colours)) for i in range(len(curves))]
+    return [(colours[at], _DASHES[turn % len(_DASHES)]) for turn, at in rounds]
+
+
+def _name_lines(
+    axes: Axes, curves: Sequence[Curve], levels: Sequence[Level], height: float
+) -> None:
     """Name every line where it ends, names apart from each other even where lines meet."""
-    end = _last(_running_mean(curve.x, curve.y)[1] if curve.smooth else curve.y)
-    ends = [(end, curve.label, _ACCENT, "bold")]
+    ends = [
+        (_last(_running_mean(c.x, c.y)[1] if c.smooth else c.y), c.label, colour, "bold")
+        for c, (colour, _) in zip(curves, _looks(curves), strict=True)
+    ]
     ends += [(_last(level.y), level.label, _MUTED, "normal") for level in levels]
     bottom, top = axes.get_ylim()
     apart = 1.35 * _FONT / height
@@ -224,7 +239,7 @@ def _themed(svg: str, css_class: str, description: str) -> Markup:
     body = svg[svg.index("<svg") :]
     body = re.sub(r"<metadata>.*?</metadata>", "", body, flags=re.DOTALL)
     body = re.sub(r"<style.*?</style>", "", body, flags=re.DOTALL)
-    for colour, variable in _COLOURS.items():
+    for colour, variable in (_COLOURS | _SEVERAL).items():
         body = body.replace(colour, variable)
     body = re.sub(r"font: (?:(bold|\d{3}) )?[\d.]+px [^;\"]+;?", _weight, body)
     body = re.sub(r"font-(?:family|size): [^;\"]+;?\s*", "", body)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -62,21 +63,21 @@ def write(run_dir: str | Path, data: Data | None = None, views: Views | None = N
         TwofoldError: If `run_dir` is not a run folder.
     """
     run = run_folder.read(run_dir)
-    page = _environment().get_template("template.html.j2").render(_context(run, data, views))
-    path = run.path / REPORT
-    write_atomically(path, page.encode("utf-8", "replace"))
-    return path
+    return write_page(run.path / REPORT, "template.html.j2", _context(run, data, views))
 
 
-def _environment() -> jinja2.Environment:
-    """Everything is escaped: names of classes, items and runs are the user's, not markup."""
-    return jinja2.Environment(
+def write_page(path: Path, template: str, context: Mapping[str, Any]) -> Path:
+    """Render a template to a file; names of classes, items and runs are escaped, not markup."""
+    environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    page = environment.get_template(template).render(context)
+    write_atomically(path, page.encode("utf-8", "replace"))
+    return path
 
 
 def _context(run: RunFolder, data: Data | None, views: Views | None) -> dict[str, Any]:
@@ -97,6 +98,7 @@ def _context(run: RunFolder, data: Data | None, views: Views | None) -> dict[str
         "class_axis": summary.axis(pictures.classes) if pictures.classes else None,
         "losses": training.losses(run),
         "course": list(filter(None, [training.online_knn(run), training.learning_rate(run)])),
+        "chosen": training.chosen(run),
         "health": training.health(run),
         "speed": training.throughput(run),
         "cost": summary.cost(run),

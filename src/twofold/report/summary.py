@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from twofold.evaluate.intervals import wilson
+from twofold.evaluate.intervals import Figure, wilson
 from twofold.report import wording
 from twofold.report.run_folder import RunFolder
 
 PROBES = {"linear": "Linear probe", "knn": "Nearest neighbours"}
-_INPUTS = {
+INPUTS = {
     "accuracy": ("learned features", "trained"),
     "accuracy_raw": ("raw pixels", "raw"),
     "accuracy_untrained": ("untrained network", "untrained"),
@@ -134,10 +134,24 @@ def prescription(run: RunFolder) -> list[tuple[str, str, str]]:
     ]
 
 
+_METHODS = {
+    "simclr": "SimCLR",
+    "simclr_v2": "SimCLRv2",
+    "info_nce": "InfoNCE",
+    "nce": "NCE",
+    "sup_con": "SupCon",
+    "byol": "BYOL",
+    "simsiam": "SimSiam",
+    "barlow_twins": "Barlow Twins",
+    "vicreg": "VICReg",
+    "supervised": "Supervised",
+}
+
+
 def title(run: RunFolder) -> str:
     """One line on what this run was."""
     recipe = _part(run.config, "recipe")
-    name = {"simclr": "SimCLR"}.get(str(recipe.get("name")), recipe.get("name"))
+    name = _METHODS.get(str(recipe.get("name")), recipe.get("name"))
     parts = [name or "A run", _part(run.config, "data").get("data")]
     line = " on ".join(str(part) for part in parts if part)
     network = _part(run.config, "found").get("network", recipe.get("encoder"))
@@ -174,8 +188,8 @@ def probes(run: RunFolder) -> list[Probe]:
         if "accuracy" not in figures:
             continue
         rows = [
-            _row(label, kind, figure)
-            for key, (label, kind) in _INPUTS.items()
+            row(label, kind, figure)
+            for key, (label, kind) in INPUTS.items()
             if (figure := figures.get(key))
         ]
         protocol = wording.settings(_part(figures, "protocol"))
@@ -201,6 +215,12 @@ def classes(
         for i in np.argsort(-counts, kind="stable")[:3]
     ]
     return sorted(rows, key=lambda row: row.value), confusions
+
+
+def row(label: str, kind: str, figure: Figure) -> Row:
+    """A figure of `evaluation.json` as a row."""
+    low, high = figure["ci95"]
+    return Row(label, kind, figure["value"], low, high, figure["n"])
 
 
 def axis(rows: Sequence[Row]) -> Axis:
@@ -238,11 +258,6 @@ def cost(run: RunFolder) -> list[tuple[str, str]]:
         pairs.append(("Parameters of the encoder", wording.count(run.end["parameters"])))
     computed = _computed(_part(_part(run.config, "found"), "hardware"))
     return [*pairs, ("Computed on", computed)] if computed else pairs
-
-
-def _row(label: str, kind: str, figure: Mapping[str, Any]) -> Row:
-    low, high = figure["ci95"]
-    return Row(label, kind, figure["value"], low, high, figure["n"])
 
 
 def _comparison(rows: Sequence[Row]) -> str:

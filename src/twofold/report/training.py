@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from twofold.report import wording
 from twofold.report.charts import Curve, Level, line_chart
 from twofold.report.run_folder import Record, RunFolder
 
+_KNN = "online kNN, accuracy in %"
 _HEALTH = {
     "std_ratio": ("Spread", "1 if embeddings fill the sphere evenly, 0 if all are the same"),
     "rankme": ("Effective rank", "how many directions the embeddings really use"),
@@ -19,6 +21,11 @@ _HEALTH = {
     "mean_cosine": ("Cosine of two items", "0 if unrelated, 1 if all are the same"),
     "alignment": ("Distance of two views", "squared; 0 if two views of an item are the same"),
     "uniformity": ("Uniformity", "about −4 if spread over the sphere, 0 if all are the same"),
+}
+
+_CHOOSERS = {
+    "rankme": "effective rank (RankMe, no labels)",
+    "knn": "online kNN (labels of held-out training items)",
 }
 
 
@@ -78,31 +85,59 @@ def losses(run: RunFolder) -> list[Figure]:
 
 def online_knn(run: RunFolder) -> Figure | None:
     """Accuracy of the online kNN by epoch, with its interval."""
-    measured = [epoch for epoch in run.epochs if epoch.get("knn")]
-    if not measured:
+    figures = [epoch["knn"] for epoch in run.epochs if epoch.get("knn")]
+    if not figures:
         return None
-    figures = [epoch["knn"] for epoch in measured]
-    values = np.array([100 * figure["value"] for figure in figures])
-    bounds = 100 * np.array([figure["ci95"] for figure in figures], np.float64)
     last = figures[-1]
     caption = (
         f"Online kNN: {wording.percent(last['value'])} ({wording.interval(last['ci95'])}) of "
         f"{wording.count(last['n'])} training items that the run does not train on. "
         "The band is the 95 % interval."
     )
-    curve = Curve(
-        wording.percent(last["value"]),
-        _column(measured, "epoch"),
-        values,
-        low=bounds[:, 0],
-        high=bounds[:, 1],
-        points=True,
-    )
-    if len(measured) == 1:
+    if len(figures) == 1:
         return Figure(Markup(), caption.removesuffix(" The band is the 95 % interval."))
-    svg = line_chart(
-        curve, x_label="epoch", y_label="online kNN, accuracy in %", description=caption
-    )
+    curve = _knn_curve(run, wording.percent(last["value"]))
+    svg = line_chart(curve, x_label="epoch", y_label=_KNN, description=caption)
+    return Figure(svg, caption)
+
+
+def chosen(run: RunFolder) -> str | None:
+    """Which epoch's encoder the run ended with, and which one each measure would have chosen."""
+    choice = (run.end or {}).get("chosen")
+    if not choice:
+        return None
+    by = {"last": "the last"} | {rule: f"the best by {words}" for rule, words in _CHOOSERS.items()}
+    would = [
+        f"{words} epoch {choice['best'][rule]['epoch']}"
+        for rule, words in _CHOOSERS.items()
+        if rule in choice["best"]
+    ]
+    sentence = f"The encoder is that of epoch {choice['epoch']}, {by[choice['rule']]}."
+    return sentence + (f" Best of the measured ones: by {', by '.join(would)}." if would else "")
+
+
+def overlaid(runs: Mapping[str, RunFolder]) -> Figure | None:
+    """The online kNN of several runs in one chart, or their losses where none has measured it."""
+    curves = [_knn_curve(run, name) for name, run in runs.items()]
+    y_label, unit = _KNN, "epoch"
+    caption = "Accuracy on training items that the runs do not train on; bands are 95 % intervals."
+    if not any(len(curve.x) for curve in curves):
+        y_label = "loss"
+        progress = [_progress(run, run.steps) for run in runs.values()]
+        unit = "epoch" if all(unit == "epoch" for _, unit in progress) else "step"
+        curves = [
+            Curve(name, x if unit == "epoch" else _column(run.steps, "step"), y, smooth=True)
+            for (name, run), (x, _) in zip(runs.items(), progress, strict=True)
+            if len(y := _column(run.steps, "loss"))
+        ]
+        caption = (
+            "Total loss. Losses under another objective, temperature or batch size have another "
+            "scale: the lower one need not be the better one."
+        )
+    drawn = [replace(curve, label=_abridged(curve.label)) for curve in curves if len(curve.x)]
+    if not drawn:
+        return None
+    svg = line_chart(drawn, x_label=unit, y_label=y_label, description=caption, wide=True)
     return Figure(svg, caption)
 
 
@@ -169,6 +204,26 @@ def warnings(run: RunFolder) -> list[str]:
         last = wording.count(run.steps[-1]["step"])
         found.append(f"This run has not ended: its last recorded step is {last}.")
     return found
+
+
+def _knn_curve(run: RunFolder, label: str) -> Curve:
+    """The online kNN at the epochs that measured it, none if none did."""
+    measured = [epoch for epoch in run.epochs if epoch.get("knn")]
+    figures = [epoch["knn"] for epoch in measured]
+    bounds = 100 * np.array([figure["ci95"] for figure in figures], np.float64).reshape(-1, 2)
+    return Curve(
+        label,
+        _column(measured, "epoch"),
+        100 * _column(figures, "value"),
+        low=bounds[:, 0],
+        high=bounds[:, 1],
+        points=True,
+    )
+
+
+def _abridged(name: str) -> str:
+    """A name short enough to stand beside a line: names of runs often differ at their end."""
+    return name if len(name) <= 14 else f"{name[:5]}…{name[-8:]}"
 
 
 def _course(measured: list[Record], key: str) -> Figure | None:
