@@ -25,6 +25,7 @@ FLOORS = {
     "balance": 2,
     "hardware": 2,
     "checkpoint": 2,
+    "choice": 3,
     # methods, and how they are fed and judged
     "method": 3,
     "recipes": 3,
@@ -32,6 +33,7 @@ FLOORS = {
     "evaluate": 3,
     # a run, piece by piece
     "config": 4,
+    "comparison": 4,
     "train": 4,
     "encoder": 4,
     "monitor": 4,
@@ -122,6 +124,7 @@ def depth(name, known):
         "from twofold.cli import list_names; list_names([])",
         "from twofold import recipes; recipes.simclr()",
         "import twofold.flags, twofold.config",
+        "import twofold.comparison",
     ],
 )
 def test_nothing_heavy_is_imported_before_it_is_needed(code):

@@ -9,9 +9,11 @@ from torch import nn
 
 import twofold
 from twofold import Data, Source, TwofoldError
+from twofold.augment import IMAGE
 from twofold.config import load_config
 from twofold.domains import split
 from twofold.domains.image import open_data
+from twofold.folder import read_metrics
 
 SMALL = {
     "encoder": "resnet-small",
@@ -329,3 +331,39 @@ def test_a_damaged_encoder_is_not_loaded(tmp_path):
     path.write_bytes(bits)
     with pytest.raises(TwofoldError, match="is damaged"):
         twofold.load(tmp_path / "run")
+
+
+@pytest.mark.parametrize("targets", [1, 2])
+def test_numbers_are_regressed_in_the_same_loop(tmp_path, targets):
+    """The mean squared error of standardised targets falls from 1."""
+    rng = np.random.default_rng(0)
+    shades = rng.integers(0, 256, (160, 1, 1, 1), dtype=np.uint8)
+    labels = np.concatenate([shades.reshape(160, 1) / 7 - 3, 50 - shades.reshape(160, 1) / 3], 1)
+    np.savez(
+        tmp_path / "set.npz",
+        images=np.broadcast_to(shades, (160, 1, 12, 12)),
+        labels=labels[:, :targets].squeeze(),
+    )
+    twofold.pretrain(
+        "supervised",
+        data=tmp_path / "set.npz",
+        out=tmp_path / "run",
+        prescription=dict.fromkeys(IMAGE, "off"),
+        **{**SMALL, "epochs": 25},
+    )
+    losses = [line["loss"] for line in read_metrics(tmp_path / "run") if line["kind"] == "step"]
+    assert np.mean(losses[:3]) == pytest.approx(1, abs=0.6)
+    assert np.mean(losses[-5:]) < 0.1
+    with pytest.raises(TwofoldError, match="are numbers to regress, and kNN and linear probe"):
+        twofold.Run(tmp_path / "run").evaluate(quiet=True)
+
+
+def test_learning_from_labels_needs_labels(tmp_path):
+    with pytest.raises(TwofoldError, match="'contrast' of sup_con learns from labels, and 'array'"):
+        twofold.pretrain("sup_con", data=images(60, 8, 8), out=tmp_path / "run", **SMALL)
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_number_of_negatives_is_recorded(tmp_path):
+    run = twofold.pretrain("info_nce", data=images(60, 8, 8), out=tmp_path / "run", **SMALL)
+    assert run.config.found["negatives"] == {"contrast": run.config.recipe.batch_size - 1}

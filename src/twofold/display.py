@@ -43,6 +43,8 @@ class Console:
             f"{_count(hardware['threads'], 'thread')}"
         )
         self._print(f"ignores: {', '.join(words)}")
+        for name, count in found["negatives"].items():
+            self._print(f"{name}: {count} negatives per anchor")
         for remark in remarks:
             self._print(f"note: {remark}")
         skipped = len(data.train.skipped) + len(data.test.skipped)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+_SHOWN = 20  # names listed in one line
+
 
 class TwofoldError(ValueError):
     """A user's mistake, told in one line: the thing, the rule, the finding, the remedy."""
@@ -32,4 +34,5 @@ def unknown(kind: str, name: str, choices: Iterable[str]) -> TwofoldError:
     known = list(choices)
     guess = nearest(name, known)
     hint = f"; did you mean {guess!r}?" if guess else ""
-    return TwofoldError(f"unknown {kind} {name!r}{hint} (known: {', '.join(known)})")
+    more = f", and {len(known) - _SHOWN} more" if len(known) > _SHOWN else ""
+    return TwofoldError(f"unknown {kind} {name!r}{hint} (known: {', '.join(known[:_SHOWN])}{more})")

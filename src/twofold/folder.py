@@ -13,6 +13,7 @@ from twofold.errors import TwofoldError, nearest
 CONFIG = "config.yaml"
 METRICS = "metrics.jsonl"
 CHECKPOINTS = "checkpoints"
+CANDIDATES = "candidates"
 ENCODER = "encoder.safetensors"
 EVALUATION = "evaluation.json"
 ARTEFACTS = "evaluation.npz"
@@ -57,7 +58,8 @@ def clear(folder: Path) -> None:
     """Removes what a run leaves, and nothing else."""
     for name in (CONFIG, METRICS, ENCODER, EVALUATION, ARTEFACTS, REPORT, SKIPPED):
         (folder / name).unlink(missing_ok=True)
-    shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
+    for name in (CHECKPOINTS, CANDIDATES):
+        shutil.rmtree(folder / name, ignore_errors=True)
 
 
 def read_metrics(folder: Path) -> list[dict[str, Any]]:

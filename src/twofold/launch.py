@@ -6,6 +6,7 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -24,6 +25,7 @@ from twofold.loader import Loader
 from twofold.method import Method
 from twofold.monitor import Monitor
 from twofold.networks import build_encoder, check_reads
+from twofold.objectives import Known
 from twofold.preprocess import Preprocess, measure
 from twofold.recipes import Recipe
 from twofold.train import Outcome, fit
@@ -52,6 +54,10 @@ def start(
     _check_backbone(whole, backbone)
     data = data or open_config(whole.data, settings.seed)
     trained, held_out = _hold_out(data.train, settings.seed)
+    if whole.recipe.choose == "knn" and held_out is None:
+        raise TwofoldError(
+            "choose is 'knn', but the online kNN has no labels to hold out; say 'rankme' or 'last'"
+        )
     hardware = _hardware(whole)
     preprocess = measure(trained.items)
     recipe, remarks = _with_batches(whole.recipe, len(trained))
@@ -75,7 +81,9 @@ def start(
     for size in {preprocess.size, early, late}:
         check_reads(backbone, channels=trained.channels, size=size)
     change = recipe.early_share * recipe.epochs * (len(trained) // recipe.batch_size)
-    method = Method(backbone, recipe.objectives, encode=recipe.encode)
+    method = Method(
+        backbone, recipe.objectives, encode=recipe.encode, known=_known(recipe, trained)
+    )
     loader = Loader(
         trained.items,
         trained.labels,
@@ -103,7 +111,11 @@ def start(
             seed=settings.seed,
             checkpoint_seconds=settings.checkpoint_seconds,
             monitor=Monitor(
-                trained, held_out, views=views, preprocess=preprocess, hardware=hardware
+                trained,
+                held_out,
+                views=build_views(recipe, trained, settings.seed, num_views=2),
+                preprocess=preprocess,
+                hardware=hardware,
             ),
             monitor_every=settings.monitor_every,
             display=display,
@@ -132,14 +144,42 @@ def open_config(settings: DataConfig, seed: int, data: Any = None) -> Data:
     )
 
 
-def build_views(recipe: Recipe, source: Source, seed: int) -> Views:
-    """The views that a recipe makes of a source's items."""
+def build_views(
+    recipe: Recipe, source: Source, seed: int, *, num_views: int | None = None
+) -> Views:
+    """The views that a recipe makes of a source's items, as many as it wants unless said."""
     return Views(
         recipe.augmentations,
         recipe.prescription,
         channels=source.channels,
         size=recipe.view_size or min(source.height, source.width),
         seed=seed,
+        num_views=num_views or recipe.num_views,
+        asymmetry=recipe.asymmetry,
+    )
+
+
+def _known(recipe: Recipe, source: Source) -> Known:
+    """What objectives may know of the items; refuses to learn from labels there are not."""
+    for name, objective in recipe.objectives.items():
+        if objective.uses_labels and source.labels is None:
+            raise TwofoldError(
+                f"objective {name!r} of {recipe.name} learns from labels, and '{source.name}' has "
+                "none; keep the files in one folder per class, or name the labels with --label-key"
+            )
+    if source.labels is None or source.classes:
+        return Known(items=len(source), classes=source.classes)
+    targets = source.labels.reshape(len(source), -1).astype(np.float64)
+    deviation = targets.std(axis=0)
+    if not deviation.all():
+        raise TwofoldError(
+            f"labels of '{source.name}' are the same number for all items; there is nothing to "
+            "learn from them"
+        )
+    return Known(
+        items=len(source),
+        target_mean=tuple(targets.mean(axis=0).tolist()),
+        target_std=tuple(deviation.tolist()),
     )
 
 
@@ -147,7 +187,7 @@ def _hold_out(source: Source, seed: int) -> tuple[Source, Source | None]:
     """Training items, and a few with labels that only the online kNN sees."""
     share, least, most = _HELD_OUT
     count = min(most, max(least, round(share * len(source))))
-    if source.labels is None or count > len(source) // 4:
+    if not source.classes or count > len(source) // 4:
         return source, None
     return split(source, test_fraction=count / len(source), seed=seed + 1)
 
@@ -187,6 +227,11 @@ def _record(
         "height": data.train.height,
         "width": data.train.width,
         "network": network,
+        "negatives": {
+            name: count
+            for name, objective in whole.recipe.objectives.items()
+            if (count := objective.num_negatives(whole.recipe.batch_size)) is not None
+        },
         "preprocess": dataclasses.asdict(preprocess),
         "hardware": dataclasses.asdict(hardware),
     }

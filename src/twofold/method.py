@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from twofold.networks import num_features
-from twofold.objectives import Batch, Encoded, Objective
+from twofold.objectives import Batch, Encoded, Known, Objective
 
 
 class Method(nn.Module):
@@ -21,6 +21,8 @@ class Method(nn.Module):
         objectives: What to learn, by name.
         encode: `joint` passes all views through the encoder as one batch, so that BatchNorm
             sees them together (SimCLR); `separate` passes them one by one (SimSiam, BYOL).
+        known: What objectives may know of the training items: NCE how many there are, those that
+            learn from labels how many classes.
 
     Example:
         >>> from twofold import build_encoder
@@ -37,6 +39,7 @@ class Method(nn.Module):
         objectives: Mapping[str, Objective],
         *,
         encode: Literal["joint", "separate"] = "joint",
+        known: Known | None = None,
     ) -> None:
         super().__init__()
         num_features(encoder)  # refuses what is no encoder
@@ -45,7 +48,7 @@ class Method(nn.Module):
         self.encode = encode
         self.heads = nn.ModuleDict(
             {
-                name: nn.ModuleDict(dict(objective.heads(encoder)))
+                name: nn.ModuleDict(dict(objective.heads(encoder, known or Known())))
                 for name, objective in self.objectives.items()
             }
         )
@@ -57,6 +60,14 @@ class Method(nn.Module):
             name: objective.loss(self.heads[name], encoded)
             for name, objective in self.objectives.items()
         }
+
+    def fixed_rate(self) -> tuple[str, ...]:
+        """Names of the modules whose learning rate stays at its peak."""
+        return tuple(
+            f"heads.{name}.{head}"
+            for name, objective in self.objectives.items()
+            for head in sorted(objective.fixed_rate())
+        )
 
     def after_update(self, progress: float) -> None:
         """Lets each objective move what no gradient moves; `progress` runs from 0 to 1."""

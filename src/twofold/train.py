@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from twofold import checkpoint
 from twofold.balance import Weighted
+from twofold.choice import Choice
 from twofold.errors import TwofoldError
 from twofold.folder import CHECKPOINTS, METRICS, read_metrics, write_atomically
 from twofold.hardware import Hardware
@@ -106,11 +107,13 @@ def fit(
     """
     method.to(hardware.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     method.train()
-    optimizer = build_optimizer(recipe.optimizer, method)
+    optimizer = build_optimizer(recipe.optimizer, method, fixed=method.fixed_rate())
+    peak = recipe.optimizer.peak(recipe.batch_size)
     balancer = Weighted(recipe.weights)
     steps = recipe.epochs * loader.steps_per_epoch
     start = checkpoint.restore(folder / CHECKPOINTS, method, optimizer)
     log = Log(folder, start, method, recipe, display)
+    choice = Choice(folder)
     done, saved_at = start, time.monotonic()
 
     def save() -> None:
@@ -120,7 +123,7 @@ def fit(
     with _interruptible() as interrupted, _threads(hardware.threads):
         for batch in loader.batches(start, steps):
             rate = recipe.optimizer.rate(done, steps=steps, batch_size=recipe.batch_size)
-            set_learning_rate(optimizer, rate)
+            set_learning_rate(optimizer, rate, peak=peak)
             torch.manual_seed(seed * 1_000_003 + done)
             losses = step(method, batch, balancer, optimizer, hardware)
             done += 1
@@ -131,7 +134,8 @@ def fit(
             last = done == steps
             if left == 0 and monitor and (last or epoch % monitor_every == 0):
                 log.flush()
-                log.epoch(done, epoch, monitor(method.encoder))
+                record = log.epoch(done, epoch, monitor(method.encoder))
+                choice.consider(record, method.encoder)
             if last or interrupted() or time.monotonic() - saved_at > checkpoint_seconds:
                 save()
                 saved_at = time.monotonic()
@@ -139,7 +143,8 @@ def fit(
                 break
     log.flush()
     if done == steps:
-        log.end(done, sum(p.numel() for p in method.encoder.parameters()))
+        chosen = choice.conclude(recipe.choose, method.encoder, recipe.epochs)
+        log.end(done, sum(p.numel() for p in method.encoder.parameters()), chosen)
     return Outcome(done, steps)
 
 
@@ -196,21 +201,23 @@ class Log:
         if self.display:
             self.display.step(records[-1] | {"images_per_s": rate})
 
-    def epoch(self, step: int, epoch: int, measured: Mapping[str, Any]) -> None:
-        """Writes down what the monitor measured after an epoch."""
+    def epoch(self, step: int, epoch: int, measured: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Writes down what the monitor measured after an epoch, and returns the record."""
         record = {"kind": "epoch", "epoch": epoch, "step": step, **measured}
         self._write(record)
         self._mark = time.monotonic()  # the monitor's time is not the training's
         if self.display:
             self.display.epoch(record)
+        return record
 
-    def end(self, step: int, parameters: int) -> None:
-        """Writes down that the run is complete."""
+    def end(self, step: int, parameters: int, chosen: Mapping[str, Any]) -> None:
+        """Writes down that the run is complete, and which epoch's encoder it ends with."""
         rates = [
             line["images_per_s"] for line in read_metrics(self.folder) if line["kind"] == "step"
         ]
         rate = sorted(rates)[len(rates) // 2] if rates else 0.0
-        self._write({"kind": "end", "step": step, "images_per_s": rate, "parameters": parameters})
+        record = {"kind": "end", "step": step, "images_per_s": rate, "parameters": parameters}
+        self._write(record | {"chosen": chosen})
 
     def _write(self, record: Mapping[str, Any]) -> None:
         elapsed = round(self._elapsed + time.monotonic() - self._began, 3)

@@ -146,6 +146,39 @@ def test_words_that_draw_alike_draw_the_same_numbers():
     same(draws[0], draws[2])
 
 
+def test_views_differ_where_their_probabilities_do():
+    names, chances = ("blur", "solarize", "flip"), {"blur": (1.0, 0.1), "solarize": (0.0, 0.2)}
+    prescription = dict.fromkeys(names, "invariant")
+    views = Views(IMAGE, prescription, channels=3, size=8, asymmetry=chances)
+    drawn = [views.draw(np.arange(4000), 0, view) for view in range(2)]
+    for name, expected in (chances | {"flip": (0.5, 0.5)}).items():
+        share = [view[name]["applied"].mean() for view in drawn]
+        assert share == pytest.approx(expected, abs=0.03), name
+    both = views.draw(np.tile(np.arange(4000), 2), 0, np.repeat([0, 1], 4000))
+    for view, alone in enumerate(drawn):
+        part = slice(4000 * view, 4000 * (view + 1))
+        same(alone, {n: {k: v[part] for k, v in d.items()} for n, d in both.items()})
+
+
+def test_a_shared_draw_has_the_probability_of_the_first_view():
+    sensitive = {"blur": "sensitive"}
+    views = Views(IMAGE, sensitive, channels=3, size=8, asymmetry={"blur": (1.0, 0.1)})
+    assert views.draw(np.arange(50), 0, 1)["blur"]["applied"].all()
+
+
+@pytest.mark.parametrize(
+    ("asymmetry", "words"),
+    [
+        ({"blurr": (1.0, 0.1)}, "unknown augmentation 'blurr'; did you mean 'blur'"),
+        ({"blur": (1.0,)}, r"asymmetry of blur is \(1.0,\); it must be 2 numbers in \[0, 1\]"),
+        ({"blur": (1.5, 0.0)}, "2 numbers in"),
+    ],
+)
+def test_asymmetry_that_makes_no_sense_is_refused(asymmetry, words):
+    with pytest.raises(TwofoldError, match=words):
+        Views(IMAGE, {"blur": "invariant"}, channels=3, size=8, asymmetry=asymmetry)
+
+
 def test_off_and_unnamed_are_never_drawn():
     views = Views(IMAGE, {"crop": "invariant", "flip": "off"}, channels=3, size=8)
     assert list(views.draw(np.arange(3), 0, 0)) == ["crop"]

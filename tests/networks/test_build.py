@@ -92,7 +92,7 @@ def test_names_are_known_without_torch():
 
 
 def test_mlp_as_simclr_published_it():
-    head = mlp(8, 16, 4, norm=True, norm_last=True)
+    head = mlp(8, 16, 4, norm=True, last="scaled")
     kinds = [type(layer).__name__ for layer in head]
     assert kinds == ["Linear", "BatchNorm1d", "ReLU", "Linear", "BatchNorm1d"]
     assert head[0].bias is None

@@ -30,6 +30,39 @@ def test_lars_holds_the_learning_rate_inside_its_momentum():
     assert weight.item() == pytest.approx(expected, abs=1e-15)
 
 
+def test_lars_may_hold_the_learning_rate_outside():
+    """v <- m v + r g, w <- w - lr v: a change of rate touches the whole velocity."""
+    weight = nn.Parameter(torch.tensor([1.0], dtype=torch.float64))
+    group = {"params": [weight], "adapt": False}
+    optimizer = LARS([group], lr=1.0, momentum=0.5, rate_inside=False)
+    expected, velocity = 1.0, 0.0
+    for rate, slope in [(1.0, 0.1), (0.1, 0.3), (2.0, -0.2)]:
+        optimizer.param_groups[0]["lr"] = rate
+        weight.grad = torch.tensor([slope], dtype=torch.float64)
+        optimizer.step()
+        velocity = 0.5 * velocity + slope
+        expected -= rate * velocity
+    assert weight.item() == pytest.approx(expected, abs=1e-15)
+    settings = Optimizer(name="lars", lars_rate="outside")
+    assert not build_optimizer(settings, nn.Linear(1, 1)).param_groups[0]["rate_inside"]
+
+
+def test_every_trained_parameter_is_in_one_group():
+    net = nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3), nn.Linear(3, 1))
+    net[2].bias.requires_grad_(False)
+    groups = parameter_groups(net, weight_decay=0.1, vector_rate=0.5, fixed=("2",))
+    found = [
+        (len(group["params"]), group["weight_decay"], group["share"], group["fixed"])
+        for group in groups
+    ]
+    assert found == [
+        (1, 0.1, 1.0, False),
+        (3, 0, 0.5, False),
+        (1, 0.1, 1.0, True),
+        (0, 0, 0.5, True),
+    ]
+
+
 @pytest.mark.parametrize(("weight", "slope"), [(0.0, 1.0), (1.0, 0.0)])
 def test_lars_trusts_fully_where_a_norm_is_zero(weight, slope):
     parameter = nn.Parameter(torch.tensor([weight]))

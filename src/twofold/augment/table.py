@@ -26,7 +26,7 @@ from twofold.augment.tonal import (
     Saturation,
     Solarize,
 )
-from twofold.errors import unknown
+from twofold.errors import TwofoldError, unknown
 
 WORDS = ("invariant", "blind", "sensitive", "both", "off")
 
@@ -63,6 +63,26 @@ def check(augmentations: Mapping[str, Augmentation], prescription: Mapping[str, 
             raise unknown("augmentation", name, augmentations)
         if word not in WORDS:
             raise unknown(f"word for {name}", word, WORDS)
+
+
+def check_asymmetry(
+    augmentations: Mapping[str, Augmentation],
+    asymmetry: Mapping[str, tuple[float, ...]],
+    num_views: int,
+) -> None:
+    """Refuses what is not a probability for each view of a known augmentation.
+
+    Raises:
+        TwofoldError: With the augmentation's name.
+    """
+    for name, probabilities in asymmetry.items():
+        if name not in augmentations:
+            raise unknown("augmentation", name, augmentations)
+        if len(probabilities) != num_views or not all(0 <= p <= 1 for p in probabilities):
+            raise TwofoldError(
+                f"asymmetry of {name} is {probabilities}; it must be {num_views} numbers in [0, 1],"
+                " one for each view"
+            )
 
 
 def substitutions(

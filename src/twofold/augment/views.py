@@ -13,7 +13,7 @@ from torch import Tensor
 from twofold.augment import geometry
 from twofold.augment.augmentation import Augmentation
 from twofold.augment.draws import Stream, uniforms
-from twofold.augment.table import check
+from twofold.augment.table import check, check_asymmetry
 from twofold.errors import TwofoldError
 
 Draws = dict[str, dict[str, np.ndarray]]
@@ -37,6 +37,7 @@ class Views:
         size: Height and width of the views in pixels.
         seed: Of all draws, in [0, 2^32).
         num_views: Views per image.
+        asymmetry: Probability in each view, of the augmentations where views differ.
 
     Raises:
         TwofoldError: If a name or a word is unknown.
@@ -60,8 +61,11 @@ class Views:
         size: int,
         seed: int = 0,
         num_views: int = 2,
+        asymmetry: Mapping[str, tuple[float, ...]] | None = None,
     ) -> None:
         check(augmentations, prescription)
+        check_asymmetry(augmentations, asymmetry or {}, num_views)
+        self.asymmetry = dict(asymmetry or {})
         self.prescription = dict(prescription)
         self.channels, self.size, self.seed, self.num_views = channels, size, seed, num_views
         self.augmentations: dict[str, Augmentation] = {}
@@ -107,7 +111,8 @@ class Views:
         for name, augmentation in self.augmentations.items():
             own = numbers[name, shared[name]]
             decider = numbers[augmentation.group or name, shared[name]]
-            draws[name] = _drawn(augmentation, decider[:, 0], own)
+            applied = decider[:, 0] < self._probability(name, 0 if shared[name] else view)
+            draws[name] = _drawn(augmentation, applied, own)
         return draws
 
     @torch.no_grad()
@@ -163,6 +168,11 @@ class Views:
             if draws[name]["applied"][i]
         ]
 
+    def _probability(self, name: str, view: int | np.ndarray) -> np.ndarray:
+        """Of being applied, in that view or in each `(n,)`."""
+        alike = (self.augmentations[name].probability,) * self.num_views
+        return np.take(self.asymmetry.get(name, alike), view)
+
     def _move(self, images: Tensor, draws: Draws, views: Tensor) -> None:
         """All changes of place as one matrix per sample, resampled once into `views`."""
         height, width = images.shape[2:]
@@ -216,10 +226,9 @@ def _chunks(views: Tensor) -> Iterable[slice]:
 
 
 def _drawn(
-    augmentation: Augmentation, decider: np.ndarray, numbers: np.ndarray
+    augmentation: Augmentation, applied: np.ndarray, numbers: np.ndarray
 ) -> dict[str, np.ndarray]:
-    """The first number decides, the second orders, the others are the parameters'."""
-    applied = decider < augmentation.probability
+    """The first number has decided, the second orders, the others are the parameters'."""
     drawn = {"applied": applied} | ({"order": numbers[:, 1]} if augmentation.group else {})
     for parameter, value in augmentation.draw(numbers[:, 2:]).items():
         drawn[parameter] = np.where(applied, value, augmentation.neutral[parameter])

@@ -36,7 +36,8 @@ class Source:
     ids: Sequence[str]
     """One name for each item, no two alike."""
     labels: np.ndarray | None = None
-    """Class of each item, int64 `(n,)`, counted from 0."""
+    """Class of each item, int64 `(n,)`, counted from 0; or numbers to regress, float32 `(n,)` or
+    `(n, targets)`."""
     label_names: tuple[str, ...] = ()
     """Name of each class."""
     groups: np.ndarray | None = None
@@ -78,6 +79,13 @@ class Source:
     def width(self) -> int:
         """Width of an item in pixels."""
         return int(self.items.shape[3])
+
+    @property
+    def classes(self) -> int:
+        """How many classes the labels name; 0 without labels, or if they are numbers to regress."""
+        if self.labels is None or self.labels.dtype != np.int64:
+            return 0
+        return len(self.label_names) or int(self.labels.max()) + 1
 
     def take(self, index: Sequence[int] | np.ndarray) -> Source:
         """The items at `index`, in that order.
@@ -215,10 +223,14 @@ def _check_unique(name: str, ids: Sequence[str]) -> None:
 
 
 def _check_labels(name: str, labels: np.ndarray, label_names: tuple[str, ...]) -> None:
+    if labels.dtype == np.float32 and labels.ndim in {1, 2}:
+        if not np.isfinite(labels).all():
+            raise TwofoldError(f"labels of '{name}' hold NaN or infinity; leave those items out")
+        return
     if labels.dtype != np.int64 or labels.ndim != 1:
         raise TwofoldError(
-            f"labels of '{name}' are {labels.dtype} of shape {labels.shape}; "
-            "they must be int64 of shape (n,)"
+            f"labels of '{name}' are {labels.dtype} of shape {labels.shape}; they must be int64 "
+            "(n,) for classes, or float32 (n,) or (n, targets) for numbers to regress"
         )
     top = len(label_names) - 1 if label_names else None
     if labels.min() < 0 or (top is not None and labels.max() > top):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from torch import nn
 
 from twofold.errors import TwofoldError
@@ -27,15 +29,20 @@ def num_features(encoder: nn.Module) -> int:
     return number
 
 
-def mlp(width: int, *widths: int, norm: bool = False, norm_last: bool = False) -> nn.Sequential:
+def mlp(
+    width: int,
+    *widths: int,
+    norm: bool = False,
+    last: Literal["affine", "linear", "scaled", "standard"] = "affine",
+) -> nn.Sequential:
     """Linear layers from `width` through `widths`, a ReLU after each but the last.
 
     Args:
         width: Features read.
         *widths: Outputs of each layer; the last is the embedding's dimension.
         norm: Whether BatchNorm precedes each ReLU.
-        norm_last: Whether the last layer ends with BatchNorm without a learned offset, as in
-            SimCLR's published head.
+        last: The last layer is `affine`, `linear` (no offset: Barlow Twins, VICReg), or ends with
+            BatchNorm that learns a scale alone (`scaled`: SimCLR) or nothing (`standard`: SimSiam).
 
     Returns:
         A network from `(batch, width)` to `(batch, widths[-1])`.
@@ -52,10 +59,9 @@ def mlp(width: int, *widths: int, norm: bool = False, norm_last: bool = False) -
             layers.append(nn.BatchNorm1d(wide))
         layers.append(nn.ReLU(inplace=True))
         width = wide
-    layers.append(nn.Linear(width, widths[-1], bias=not norm_last))
-    if norm_last:
-        last = nn.BatchNorm1d(widths[-1])
-        nn.init.zeros_(last.bias)
-        last.bias.requires_grad_(False)
-        layers.append(last)
+    layers.append(nn.Linear(width, widths[-1], bias=last == "affine"))
+    if last in {"scaled", "standard"}:
+        layers.append(nn.BatchNorm1d(widths[-1], affine=last == "scaled"))
+    if last == "scaled":
+        layers[-1].bias.requires_grad_(False)  # at zero
     return nn.Sequential(*layers)

@@ -1,4 +1,13 @@
+from .barlow_twins import BarlowTwins as BarlowTwins
+from .byol import BYOL as BYOL
+from .info_nce import InfoNCE as InfoNCE
+from .nce import NCE as NCE
 from .objective import Batch as Batch
 from .objective import Encoded as Encoded
+from .objective import Known as Known
 from .objective import Objective as Objective
 from .simclr import SimCLR as SimCLR
+from .simsiam import SimSiam as SimSiam
+from .sup_con import SupCon as SupCon
+from .supervised import Supervised as Supervised
+from .vicreg import VICReg as VICReg

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from twofold.errors import TwofoldError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,7 +29,7 @@ class Batch:
     index: Tensor
     """Number of each item in its source, `(batch,)`."""
     labels: Tensor | None = None
-    """Class of each item `(batch,)`, for objectives that use labels."""
+    """Class `(batch,)` or targets `(batch, targets)` of each item, for objectives that use them."""
 
     def __len__(self) -> int:
         return len(self.index)
@@ -42,6 +44,20 @@ class Encoded(Batch):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Known:
+    """What is known of the training items before the first batch."""
+
+    items: int = 0
+    """How many there are; 0 if nobody said."""
+    classes: int = 0
+    """How many classes their labels name; 0 without class labels."""
+    target_mean: tuple[float, ...] = ()
+    """Mean of each target, of items labelled with numbers."""
+    target_std: tuple[float, ...] = ()
+    """Standard deviation of each target."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Objective:
     """Something to learn from encoded views: heads, and a loss that reads them.
 
@@ -49,9 +65,14 @@ class Objective:
     which the `Method` owns as `heads.<objective>.<head>`.
     """
 
-    def heads(self, encoder: nn.Module) -> Mapping[str, nn.Module]:
-        """The modules this objective trains beside the encoder, by name."""
-        del encoder
+    num_views: ClassVar[int] = 2
+    """How many views of an item it reads, the first ones."""
+    uses_labels: ClassVar[bool] = False
+    """Whether it learns from labels."""
+
+    def heads(self, encoder: nn.Module, known: Known) -> Mapping[str, nn.Module]:
+        """The modules this objective owns beside the encoder, by name."""
+        del encoder, known
         return {}
 
     def loss(self, heads: Any, batch: Encoded) -> Tensor:
@@ -66,6 +87,40 @@ class Objective:
         del batch_size
         return None
 
+    def num_negatives(self, batch_size: int) -> int | None:
+        """How many negatives each anchor is held against; None if there is no such thing."""
+        del batch_size
+        return None
+
+    def fixed_rate(self) -> frozenset[str]:
+        """Names of the heads whose learning rate stays at its peak."""
+        return frozenset()
+
     def predicts(self) -> frozenset[str]:
         """Names of the augmentations that this objective keeps in the features."""
         return frozenset()
+
+
+def check_positive(owner: Objective, *fields: str) -> None:
+    """Refuses a number that is not > 0.
+
+    Raises:
+        TwofoldError: With the name of the field.
+    """
+    for field in fields:
+        if not getattr(owner, field) > 0:
+            raise TwofoldError(f"{field} is {getattr(owner, field)}; it must be > 0")
+
+
+def check_widths(owner: Objective, field: str, *, least: int = 1) -> None:
+    """Refuses widths of a head that are none, not positive, or end below `least`.
+
+    Raises:
+        TwofoldError: With the name of the field.
+    """
+    widths = getattr(owner, field)
+    if not widths or min(widths) < 1 or widths[-1] < least:
+        raise TwofoldError(
+            f"{field} is {widths}; it needs one width or more, all positive, the last at least "
+            f"{least}"
+        )

@@ -7,8 +7,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from twofold import losses, networks
-from twofold.errors import TwofoldError
-from twofold.objectives.objective import Encoded, Objective
+from twofold.objectives.objective import (
+    Encoded,
+    Known,
+    Objective,
+    check_positive,
+    check_widths,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -28,29 +33,33 @@ class SimCLR(Objective):
     projector: tuple[int, ...] = (512, 128)
     """Widths of the projection head's layers; the last is the embedding's dimension, 128 as
     published."""
+    norm: bool = False
+    """Whether the head's layers end with BatchNorm, as published for ImageNet."""
     temperature: float = 0.5
     """Divides the cosine similarities; > 0. 0.5 for CIFAR-10 and 0.1 for ImageNet as published."""
 
     def __post_init__(self) -> None:
-        if not self.temperature > 0:
-            raise TwofoldError(f"temperature is {self.temperature}; it must be > 0")
-        if not self.projector or min(self.projector) < 1 or self.projector[-1] < 2:
-            raise TwofoldError(
-                f"projector is {self.projector}; it needs one width or more, all positive, the "
-                "last at least 2"
-            )
+        check_positive(self, "temperature")
+        check_widths(self, "projector", least=2)
 
-    def heads(self, encoder: nn.Module) -> Mapping[str, nn.Module]:
+    def heads(self, encoder: nn.Module, known: Known) -> Mapping[str, nn.Module]:
         """The projector."""
-        return {"projector": networks.mlp(networks.num_features(encoder), *self.projector)}
+        width = networks.num_features(encoder)
+        if self.norm:
+            return {"projector": networks.mlp(width, *self.projector, norm=True, last="scaled")}
+        return {"projector": networks.mlp(width, *self.projector)}
 
     def loss(self, heads: Any, batch: Encoded) -> Tensor:
         """NT-Xent of the two projected views, over the batches of all processes."""
         from twofold.distributed import gather
 
-        first, second = (gather(heads.projector(features)) for features in batch.features)
+        first, second = (gather(heads.projector(features)) for features in batch.features[:2])
         return losses.nt_xent(first, second, temperature=self.temperature)
 
     def bounds(self, batch_size: int) -> tuple[float, float]:
         """Chance and floor of NT-Xent."""
         return losses.nt_xent_bounds(batch_size, temperature=self.temperature)
+
+    def num_negatives(self, batch_size: int) -> int:
+        """Both views of every other item: `2B - 2`."""
+        return 2 * batch_size - 2

@@ -18,8 +18,9 @@ class LARS(torch.optim.Optimizer):
     `g <- g + weight_decay * w`, `r = trust * |w| / |g|` (1 if either norm is 0),
     `v <- momentum * v + lr * r * g`, `w <- w - v`.
 
-    The learning rate is inside the momentum buffer, as in SimCLR's published code; the variant of
-    Barlow Twins, VICReg and BYOL multiplies it from outside, which differs when the rate changes.
+    The learning rate is inside the momentum buffer, as in SimCLR's published code. Barlow Twins,
+    VICReg and BYOL have it outside (`v <- momentum * v + r * g`, `w <- w - lr * v`), which differs
+    when the rate changes.
 
     Args:
         parameters: Parameters or groups; a group may set `adapt=False` (biases, normalisations).
@@ -27,6 +28,7 @@ class LARS(torch.optim.Optimizer):
         momentum: In [0, 1).
         weight_decay: >= 0.
         trust: The coefficient r is scaled with; 0.001 as published.
+        rate_inside: Whether the learning rate is inside the momentum buffer.
 
     Example:
         >>> weight = torch.nn.Parameter(torch.tensor([3.0, 4.0]))
@@ -46,6 +48,7 @@ class LARS(torch.optim.Optimizer):
         momentum: float = 0.9,
         weight_decay: float = 0.0,
         trust: float = 1e-3,
+        rate_inside: bool = True,
     ) -> None:
         defaults = {
             "lr": lr,
@@ -53,6 +56,7 @@ class LARS(torch.optim.Optimizer):
             "weight_decay": weight_decay,
             "trust": trust,
             "adapt": True,
+            "rate_inside": rate_inside,
         }
         super().__init__(parameters, defaults)
 
@@ -73,10 +77,12 @@ class LARS(torch.optim.Optimizer):
             gradient = gradient.add(weight, alpha=group["weight_decay"])
             sizes, slopes = weight.norm(), gradient.norm()
             adapted = group["trust"] * sizes / slopes
-            rate = rate * torch.where((sizes > 0) & (slopes > 0), adapted, torch.ones_like(sizes))
+            trusted = torch.where((sizes > 0) & (slopes > 0), adapted, torch.ones_like(sizes))
+            gradient = gradient * trusted
         state = self.state[weight]
         if "velocity" not in state:
             state["velocity"] = torch.zeros_like(weight)
         velocity: Tensor = state["velocity"]
-        velocity.mul_(group["momentum"]).add_(gradient * rate)
-        weight.sub_(velocity)
+        inside, outside = (rate, 1.0) if group["rate_inside"] else (1.0, rate)
+        velocity.mul_(group["momentum"]).add_(gradient, alpha=inside)
+        weight.sub_(velocity, alpha=outside)

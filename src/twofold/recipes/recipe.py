@@ -1,19 +1,17 @@
-"""Recipes: whole methods as values, every number with its source.
+"""What a recipe is: a whole method as a value, checked when it is made.
 
-Known before torch is imported, so that the command line can read and check them at once.
+Known before torch is imported, so that the command line can read and check it at once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from twofold.augment.augmentation import Augmentation
-from twofold.augment.table import IMAGE, check
+from twofold.augment.table import check, check_asymmetry
 from twofold.errors import TwofoldError, unknown
 from twofold.networks.names import check_encoder
-from twofold.objectives import SimCLR
 from twofold.objectives.objective import Objective
 from twofold.optim.settings import Optimizer
 
@@ -27,6 +25,7 @@ class Recipe:
     """A method: what to learn, from which views, with which encoder, for how long.
 
     Example:
+        >>> from twofold.recipes import simclr
         >>> recipe = simclr()
         >>> recipe.objectives["contrast"].temperature
         0.1
@@ -42,6 +41,10 @@ class Recipe:
     """What the embedding does with each augmentation."""
     augmentations: Mapping[str, Any]
     """How each augmentation draws."""
+    asymmetry: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    """Probability in each view, of the augmentations where views differ."""
+    num_views: int = 2
+    """Views of each item a step, >= 1."""
     weights: Mapping[str, float] = field(default_factory=dict)
     """Weight of each objective's loss."""
     encoder: str = "resnet18"
@@ -58,6 +61,9 @@ class Recipe:
     """Items a step, >= 2; incomplete batches are left out."""
     optimizer: Optimizer = field(default_factory=Optimizer)
     """How the weights move."""
+    choose: Literal["last", "rankme", "knn"] = "last"
+    """Which epoch's encoder the run ends with: the last, or the best by RankMe, which needs no
+    labels, or by the online kNN, which does."""
     view_size: int | None = None
     """Height and width of the views in pixels; the image size if none."""
     early_resolution: float = 1.0
@@ -67,7 +73,7 @@ class Recipe:
 
     def __post_init__(self) -> None:
         check_encoder(self.encoder)
-        for name, least in {"epochs": 1, "batch_size": 2, "view_size": 4}.items():
+        for name, least in {"epochs": 1, "batch_size": 2, "view_size": 4, "num_views": 1}.items():
             value = getattr(self, name)
             if value is not None and value < least:
                 raise TwofoldError(f"{name} is {value}; it must be at least {least}")
@@ -82,6 +88,10 @@ class Recipe:
                 raise TwofoldError(
                     f"objective {name!r} is a {type(objective).__name__}; it must be an Objective"
                 )
+            if objective.num_views > self.num_views:
+                raise TwofoldError(
+                    f"num_views is {self.num_views}; objective {name!r} reads {objective.num_views}"
+                )
         for name in self.weights:
             if name not in self.objectives:
                 raise unknown("loss weight", name, self.objectives)
@@ -91,6 +101,7 @@ class Recipe:
         """Height and width of the early and of the later views of square images, in pixels.
 
         Example:
+            >>> from twofold.recipes import simclr
             >>> simclr().view_sizes(28)
             (14, 28)
         """
@@ -99,6 +110,7 @@ class Recipe:
 
     def _check_prescription(self) -> None:
         check(self.augmentations, self.prescription)
+        check_asymmetry(self.augmentations, self.asymmetry, self.num_views)
         predicted = frozenset().union(*(o.predicts() for o in self.objectives.values()))
         for name, word in self.prescription.items():
             if word in {"sensitive", "both"} and name not in predicted:
@@ -111,82 +123,3 @@ class Recipe:
                     f"{name} is prescribed 'blind', but no objective of {self.name} removes what a "
                     "probe can still recover; say 'invariant' or 'off'"
                 )
-
-
-def simclr() -> Recipe:
-    """SimCLR for small encoders and short runs, on a CPU or a GPU.
-
-    The method is the paper's; the settings are those that served best on part of Fashion-MNIST's
-    training images in two minutes of one core with `resnet-small`: temperature 0.1 (the published
-    code's default), learning rate 0.24 at batch 256, crops of 30 to 100 %, solarisation 20 % (from
-    the wider set of the paper's appendix B.2), and views of half the size for the first 70 % of
-    the steps, which are four times cheaper. `simclr_cifar` has published settings.
-
-    Reference: Chen et al., 2020, arXiv:2002.05709.
-    """
-    recipe = simclr_cifar()
-    return replace(
-        recipe,
-        name="simclr",
-        objectives={"contrast": SimCLR(projector=(1024, 128), temperature=0.1)},
-        prescription={**recipe.prescription, "solarize": "invariant"},
-        augmentations=_with(crop={"scale": (0.3, 1.0)}, solarize={"probability": 0.2}),
-        batch_size=256,
-        optimizer=Optimizer(learning_rate=0.24),
-        early_resolution=0.5,
-    )
-
-
-def simclr_cifar() -> Recipe:
-    """SimCLR with settings published for CIFAR-10 and a ResNet-18.
-
-    SGD with momentum 0.9, learning rate 0.03 at batch 256, weight decay 5e-4, no warm-up, batch
-    512, temperature 0.5, crops of 20 to 100 %, grayscale 10 %, no blur, head 1024-128 without
-    BatchNorm: 91.4 % kNN and 91.7 % linear after 1000 epochs, 83.2 % and 85.6 % after 100, as
-    reported by github.com/dkobak/simclr-cifar10.
-
-    Reference: Chen et al., 2020, arXiv:2002.05709.
-    """
-    return Recipe(
-        name="simclr_cifar",
-        objectives={"contrast": SimCLR(projector=(1024, 128), temperature=0.5)},
-        prescription=_prescribe(
-            crop="invariant",
-            flip="invariant",
-            brightness="invariant",
-            contrast="invariant",
-            saturation="invariant",
-            hue="invariant",
-            grayscale="invariant",
-        ),
-        augmentations=_with(crop={"scale": (0.2, 1.0)}, grayscale={"probability": 0.1}),
-        batch_size=512,
-    )
-
-
-RECIPES: dict[str, Callable[[], Recipe]] = {
-    "simclr": simclr,
-    "simclr_cifar": simclr_cifar,
-}
-"""Every recipe by name; each is a function of no arguments that returns a value to edit."""
-
-
-def recipe_by_name(name: str) -> Recipe:
-    """The recipe of that name with its defaults.
-
-    Raises:
-        TwofoldError: If no recipe goes by that name.
-    """
-    if name not in RECIPES:
-        raise unknown("recipe", name, RECIPES)
-    return RECIPES[name]()
-
-
-def _prescribe(**words: Word) -> dict[str, Word]:
-    """A word for every image augmentation: those given, and `off` for the rest."""
-    return {name: words.get(name, "off") for name in IMAGE}
-
-
-def _with(**changes: Mapping[str, Any]) -> dict[str, Augmentation]:
-    """The image augmentations with some of their settings changed."""
-    return {name: replace(kind, **changes.get(name, {})) for name, kind in IMAGE.items()}

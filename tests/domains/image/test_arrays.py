@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from twofold.domains.image import arrays
-from twofold.domains.image.arrays import class_labels, encode_classes, is_array, open_array
+from twofold.domains.image.arrays import checked_labels, encode_classes, is_array, open_array
 from twofold.errors import TwofoldError
 
 
@@ -125,25 +125,39 @@ def test_what_are_not_images_is_refused_in_one_line(array, message):
     ],
 )
 def test_labels_become_class_numbers(labels, numbers, names):
-    (found,), label_names = encode_classes([class_labels("labels", np.array(labels))])
+    (found,), label_names = encode_classes([checked_labels("labels", np.array(labels))])
     assert found.dtype == np.int64
     assert (found.tolist(), label_names) == (numbers, names)
 
 
 def test_labels_of_strings_in_an_object_array():
     strings = np.array(["b", b"a"], dtype=object)
-    assert class_labels("labels", strings).tolist() == ["b", "a"]
+    assert checked_labels("labels", strings).tolist() == ["b", "a"]
 
 
 @pytest.mark.parametrize(
     ("labels", "message"),
     [
         (np.zeros((4, 10)), r"labels has shape \(4, 10\); labels must be \(n,\)"),
-        (np.array([0.5, 1.0]), "float64 values; class labels are whole numbers or strings"),
-        (np.array([np.nan, 1.0]), "float64 values"),
+        (np.array([np.nan, 1.0]), "NaN or infinite labels"),
         (np.array([None, "a"]), "object values"),
     ],
 )
-def test_labels_that_are_not_classes_are_refused(labels, message):
+def test_labels_that_are_neither_classes_nor_numbers_are_refused(labels, message):
     with pytest.raises(TwofoldError, match=message):
-        class_labels("labels", labels)
+        checked_labels("labels", labels)
+
+
+@pytest.mark.parametrize("shape", [(4,), (4, 2)])
+def test_numbers_that_are_not_all_whole_are_kept_to_be_regressed(shape):
+    numbers = np.random.default_rng(0).normal(size=shape)
+    kept = checked_labels("labels", numbers)
+    assert kept.dtype == np.float32
+    np.testing.assert_array_equal(kept, numbers.astype(np.float32))
+    (source,), _ = open_array(np.zeros((4, 8, 8), np.uint8), labels=kept)
+    assert source.classes == 0
+    np.testing.assert_array_equal(source.labels, kept)
+
+
+def test_whole_numbers_are_classes_whatever_their_type():
+    assert checked_labels("labels", np.array([2.0, 0.0])).tolist() == [2, 0]

@@ -14,7 +14,7 @@ from numpy.lib.npyio import NpzFile
 from twofold.domains.image.arrays import (
     Opened,
     Part,
-    class_labels,
+    checked_labels,
     is_array,
     to_numpy,
     to_sources,
@@ -88,8 +88,8 @@ def given_labels(labels: Labels | None) -> np.ndarray | None:
     if isinstance(labels, str | Path):
         if not Path(labels).is_file():
             raise TwofoldError(f"labels: there is no file '{labels}'; give an array or a .npy file")
-        return class_labels(str(labels), read_npy(Path(labels)))
-    return class_labels("labels", to_numpy(labels) if is_array(labels) else np.asarray(labels))
+        return checked_labels(str(labels), read_npy(Path(labels)))
+    return checked_labels("labels", to_numpy(labels) if is_array(labels) else np.asarray(labels))
 
 
 def _choose(
@@ -171,7 +171,7 @@ def _read_labels(
     if entry is None:
         return None, ()
     try:
-        return class_labels(entry.key, entry.read()), ()
+        return checked_labels(entry.key, entry.read()), ()
     except TwofoldError as error:
         if strict:
             raise

@@ -73,22 +73,28 @@ def encode_classes(labels: Iterable[np.ndarray]) -> tuple[list[np.ndarray], tupl
     return parts, tuple(str(name) for name in classes)
 
 
-def class_labels(what: str, labels: np.ndarray) -> np.ndarray:
-    """Labels `(n,)` of strings or whole numbers."""
+def checked_labels(what: str, labels: np.ndarray) -> np.ndarray:
+    """Labels `(n,)` of strings or whole numbers, or float32 numbers to regress, one or several.
+
+    Numbers that are all whole are classes, whatever their type.
+    """
     flat = labels[:, 0] if labels.ndim == 2 and labels.shape[1] == 1 else labels
+    if flat.dtype.kind == "f" and flat.ndim in {1, 2}:
+        if not np.isfinite(flat).all():
+            raise TwofoldError(f"{what} holds NaN or infinite labels; leave those items out")
+        if (flat != np.round(flat)).any():
+            return flat.astype(np.float32)
     if flat.ndim != 1:
         raise TwofoldError(f"{what} has shape {labels.shape}; labels must be (n,), one class each")
     if flat.dtype.kind == "O" and all(isinstance(value, str | bytes) for value in flat):
         flat = np.array([v.decode() if isinstance(v, bytes) else v for v in flat], dtype=str)
     if flat.dtype.kind == "S":
         flat = np.char.decode(flat, "utf-8")
-    if flat.dtype.kind == "f" and np.isfinite(flat).all() and (flat == np.round(flat)).all():
-        flat = flat.astype(np.int64)
-    if flat.dtype.kind == "b":
+    if flat.dtype.kind in "fb":
         flat = flat.astype(np.int64)
     if flat.dtype.kind not in "iuU":
         raise TwofoldError(
-            f"{what} holds {flat.dtype} values; class labels are whole numbers or strings"
+            f"{what} holds {flat.dtype} values; labels are whole numbers, strings or numbers"
         )
     return flat
 
@@ -103,7 +109,7 @@ def to_sources(name: str, parts: Sequence[Part]) -> Opened:
         notes += remarks
     stored = _as_stored([part.what for part in parts], images)
     labelled = [part.labels for part in parts if part.labels is not None]
-    encoded, label_names = encode_classes(labelled) if labelled else ([], ())
+    encoded, label_names = _encoded(labelled)
     codes = iter(encoded)
     sources = tuple(
         Source(
@@ -116,6 +122,13 @@ def to_sources(name: str, parts: Sequence[Part]) -> Opened:
         for part, items in zip(parts, stored, strict=True)
     )
     return Opened(sources, tuple(dict.fromkeys(notes)))
+
+
+def _encoded(labelled: list[np.ndarray]) -> tuple[list[np.ndarray], tuple[str, ...]]:
+    """Class numbers and names of classes; numbers to regress as they are."""
+    if any(labels.dtype == np.float32 for labels in labelled):
+        return [labels.astype(np.float32) for labels in labelled], ()
+    return encode_classes(labelled) if labelled else ([], ())
 
 
 def _ids(part: Part, count: int) -> tuple[str, ...]:

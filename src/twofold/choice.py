@@ -1,0 +1,69 @@
+"""Which epoch's encoder a run ends with: the last, or the best by a measure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from torch import nn
+
+from twofold.checkpoint import load_tensors, save_tensors
+from twofold.folder import CANDIDATES, read_metrics
+
+MEASURES: dict[str, Callable[[Mapping[str, Any]], float | None]] = {
+    "rankme": lambda record: record["health"]["rankme"],
+    "knn": lambda record: record["knn"]["value"] if record["knn"] else None,
+}
+"""What an epoch is measured by, larger is better: RankMe without labels (Garrido et al., 2022,
+arXiv:2210.02885), the accuracy of the online kNN on held-out training items with them."""
+
+
+class Choice:
+    """Keeps the encoder of the epoch that each measure likes best.
+
+    The best so far is read from the epochs that `metrics.jsonl` holds, so a run that was stopped
+    chooses as one that never was.
+
+    Args:
+        folder: Run folder; gets `candidates/`.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder / CANDIDATES
+        self.best: dict[str, dict[str, Any]] = {}
+        """By measure, the best `epoch` and its `value`."""
+        for record in read_metrics(folder):
+            if record["kind"] == "epoch":
+                self._better(record)
+
+    def consider(self, record: Mapping[str, Any], encoder: nn.Module) -> None:
+        """Keeps the encoder under each measure by which `record` is the best epoch so far."""
+        for measure in self._better(record):
+            path = self.folder / f"{measure}.safetensors"
+            save_tensors(path, encoder.state_dict(), self.best[measure])
+
+    def conclude(
+        self, rule: Literal["last", "rankme", "knn"], encoder: nn.Module, last: int
+    ) -> dict[str, Any]:
+        """Gives the encoder the weights that `rule` chooses and returns what was chosen.
+
+        The result holds the `rule`, the `epoch` it chose, and under `best` what each measure would
+        have chosen. A rule that measured no epoch leaves the last.
+        """
+        epoch = last
+        if rule in self.best:
+            tensors, facts = load_tensors(self.folder / f"{rule}.safetensors")
+            encoder.load_state_dict(tensors)
+            epoch = facts["epoch"]
+        return {"rule": rule, "epoch": epoch, "best": self.best}
+
+    def _better(self, record: Mapping[str, Any]) -> list[str]:
+        """The measures by which an epoch is the best so far; it is remembered as such."""
+        better = []
+        for name, measure in MEASURES.items():
+            value, best = measure(record), self.best.get(name)
+            if value is not None and (best is None or value > best["value"]):
+                self.best[name] = {"epoch": record["epoch"], "value": value}
+                better.append(name)
+        return better

@@ -1,0 +1,24 @@
+"""What recipes are put together from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from twofold.augment.augmentation import Augmentation
+from twofold.augment.table import IMAGE
+from twofold.recipes.recipe import Word
+
+SIMCLR_SET = ("crop", "flip", "brightness", "contrast", "saturation", "hue", "grayscale")
+"""SimCLR's augmentations but for the blur, which it leaves out on images of 32 pixels."""
+
+
+def invariant(*names: str) -> dict[str, Word]:
+    """A prescription: `invariant` for those named, `off` for every other image augmentation."""
+    return {name: "invariant" if name in names else "off" for name in IMAGE}
+
+
+def augmentations(**changes: Mapping[str, Any]) -> dict[str, Augmentation]:
+    """The image augmentations with some of their settings changed."""
+    return {name: replace(kind, **changes.get(name, {})) for name, kind in IMAGE.items()}
