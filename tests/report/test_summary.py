@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from twofold.report.summary import Row, axis, classes
+from twofold.report.run_folder import RunFolder
+from twofold.report.summary import Row, axis, classes, facts
 
 
 def row(low, high):
@@ -29,3 +30,16 @@ def test_classes_are_ordered_by_difficulty_and_confusions_by_number():
 def test_no_errors_give_no_confusions():
     labels = np.array([0, 1])
     assert classes(labels, labels, ["a", "b"])[1] == []
+
+
+def test_facts_name_what_counts_and_leave_out_what_does_nothing(tmp_path):
+    optimizer = {"name": "sgd", "learning_rate": 0.1, "warmup": 0.0, "lars_rate": "inside"}
+    recipe = {"objectives": {"contrast": {"temperature": 0.5}}, "optimizer": optimizer}
+    config = {"recipe": recipe, "found": {"negatives": {"contrast": 510}}}
+    found = dict(facts(RunFolder(tmp_path, config=config)))
+    assert found["Objective “contrast”"] == "temperature 0.5; 510 negatives per anchor"
+    assert found["Optimiser"] == "sgd, learning rate 0.1"
+    lars = {**optimizer, "name": "lars", "warmup": 0.1}
+    config = {"recipe": {**recipe, "optimizer": lars}}
+    found = dict(facts(RunFolder(tmp_path, config=config)))
+    assert found["Optimiser"] == "lars, learning rate 0.1, warmup 0.1, lars rate inside"

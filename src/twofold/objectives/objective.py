@@ -122,5 +122,5 @@ def check_widths(owner: Objective, field: str, *, least: int = 1) -> None:
     if not widths or min(widths) < 1 or widths[-1] < least:
         raise TwofoldError(
             f"{field} is {widths}; it needs one width or more, all positive, the last at least "
-            f"{least}"
+            f"{least}" + (": in one dimension a cosine is -1 or +1" if least > 1 else "")
         )

@@ -107,6 +107,10 @@ def facts(run: RunFolder) -> list[tuple[str, str]]:
         name: wording.settings(value) if isinstance(value, Mapping) else str(value)
         for name, value in _part(recipe, "objectives").items()
     }
+    for name, count in _part(found, "negatives").items():
+        objectives[name] = (
+            f"{objectives.get(name, '')}; {wording.count(count)} negatives per anchor"
+        )
     items = [found.get(key) for key in ("train_items", "test_items")]
     pairs = [
         ("Data", found.get("note") or _part(run.config, "data").get("data")),
@@ -114,12 +118,23 @@ def facts(run: RunFolder) -> list[tuple[str, str]]:
         *((f"Objective “{name}”", text) for name, text in objectives.items()),
         ("Encoder", _encoder(recipe, found, run.end)),
         ("Length", _length(recipe)),
-        ("Optimiser", wording.settings(_part(recipe, "optimizer"))),
+        ("Optimiser", wording.settings(_used(_part(recipe, "optimizer")))),
         ("Seed", settings.get("seed")),
         ("Computed on", _computed(hardware)),
         ("Versions", _versions(found)),
     ]
     return [(name, str(value)) for name, value in pairs if value not in (None, "")]
+
+
+def _used(optimizer: Mapping[str, Any]) -> dict[str, Any]:
+    """The optimiser's settings without those that do nothing in it."""
+    idle = {("warmup", 0.0), ("final", 0.0), ("vector_rate", 1.0)}
+    lars = optimizer.get("name") == "lars"
+    return {
+        key: value
+        for key, value in optimizer.items()
+        if (key, value) not in idle and (lars or key != "lars_rate")
+    }
 
 
 def prescription(run: RunFolder) -> list[tuple[str, str, str]]:
