@@ -121,23 +121,10 @@ def _wait_for(process, condition):
     return False
 
 
-def test_a_run_stopped_by_ctrl_c_saves_and_goes_on_to_the_same_bits(tmp_path, monkeypatch):
+def test_a_run_stopped_by_ctrl_c_saves_and_goes_on_to_the_same_bits(tmp_path, interrupted_at):
     train(tmp_path / "whole", epochs=4)
-    from twofold import train as module
-
-    real, count = module.step, 0
-
-    def interrupted(*args):
-        nonlocal count
-        count += 1
-        if count == 9:
-            signal.raise_signal(signal.SIGINT)
-        return real(*args)
-
-    monkeypatch.setattr(module, "step", interrupted)
-    train(tmp_path / "stopped", epochs=4)
-    monkeypatch.undo()
-    assert count == 9
+    with interrupted_at(9):
+        train(tmp_path / "stopped", epochs=4)
     assert not (tmp_path / "stopped" / "encoder.safetensors").exists()
     twofold.resume(tmp_path / "stopped", data=images(), quiet=True)
     assert_same_bits(weights(tmp_path / "whole"), weights(tmp_path / "stopped"))

@@ -2,7 +2,6 @@
 
 import dataclasses
 import math
-import signal
 
 import numpy as np
 import pytest
@@ -10,7 +9,7 @@ import torch
 from safetensors.torch import load_file
 
 import twofold
-from twofold import TwofoldError, train
+from twofold import TwofoldError
 from twofold.augment import Views
 from twofold.config import from_plain
 from twofold.evaluate import health
@@ -157,24 +156,14 @@ ONE_OF_EACH = [name for name in RECIPES if not name.endswith(("_cifar", "_imagen
 
 
 @pytest.mark.parametrize("name", ONE_OF_EACH)
-def test_a_run_that_was_stopped_ends_with_the_same_bits(name, tmp_path, monkeypatch):
+def test_a_run_that_was_stopped_ends_with_the_same_bits(name, tmp_path, interrupted_at):
     data = tmp_path / "items.npz"
     np.savez(data, images=IMAGES, labels=LABELS)
     recipe, changes = small(RECIPES[name](), epochs=3), {"quiet": True, "threads": 1}
     twofold.pretrain(recipe, data=data, out=tmp_path / "whole", **changes)
 
-    real, count = train.step, 0
-
-    def interrupted(*args):
-        nonlocal count
-        count += 1
-        if count == 5:
-            signal.raise_signal(signal.SIGINT)
-        return real(*args)
-
-    monkeypatch.setattr(train, "step", interrupted)
-    twofold.pretrain(recipe, data=data, out=tmp_path / "stopped", **changes)
-    monkeypatch.undo()
+    with interrupted_at(5):
+        twofold.pretrain(recipe, data=data, out=tmp_path / "stopped", **changes)
     assert not (tmp_path / "stopped" / "encoder.safetensors").exists()
     twofold.resume(tmp_path / "stopped", recipe=recipe, quiet=True)
     whole, resumed = (
