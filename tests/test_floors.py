@@ -43,6 +43,7 @@ FLOORS = {
     "flags": 5,
     "launch": 6,
     "run": 7,
+    "studies": 7,
     "cli": 8,
     "__main__": 9,
 }
@@ -125,6 +126,7 @@ def depth(name, known):
         "from twofold import recipes; recipes.simclr()",
         "import twofold.flags, twofold.config",
         "import twofold.comparison",
+        "import twofold.studies.plan, twofold.studies.result",
     ],
 )
 def test_nothing_heavy_is_imported_before_it_is_needed(code):

@@ -14,7 +14,7 @@ from twofold import flags, recipes, run
 from twofold.cli import COMMANDS
 from twofold.config import Config
 from twofold.errors import TwofoldError
-from twofold.flags import Embed, Evaluate, Pretrain, Preview
+from twofold.flags import Embed, Evaluate, Pretrain, Preview, Study
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = [
@@ -67,12 +67,12 @@ def command_lines(text):
             yield words[1:end]
 
 
-KINDS = {kind.__name__.lower(): kind for kind in (Pretrain, Evaluate, Embed, Preview)}
+KINDS = {kind.__name__.lower(): kind for kind in (Pretrain, Evaluate, Embed, Preview, Study)}
 
 
 def parse_flags(command, args, *, recipe="simclr"):
     kind, default = KINDS[command], None
-    if command in {"pretrain", "preview"}:
+    if command in {"pretrain", "preview", "study"}:
         default = kind(recipe=recipes.recipe_by_name(recipe))
     return flags.parse(kind, args, prog=f"twofold {command}", default=default)
 

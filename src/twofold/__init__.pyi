@@ -23,5 +23,7 @@ from .recipes import Recipe as Recipe
 from .run import Run as Run
 from .run import pretrain as pretrain
 from .run import resume as resume
+from .studies import Study as Study
+from .studies import study as study
 
 __version__: str

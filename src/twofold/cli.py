@@ -14,6 +14,7 @@ from twofold.folder import CONFIG, EVALUATION, check_new, check_run
 
 if TYPE_CHECKING:
     from twofold.config import DataConfig
+    from twofold.recipes import Recipe
 
 _HELP = """\
 twofold learns representations from unlabelled data.
@@ -25,6 +26,8 @@ twofold learns representations from unlabelled data.
   twofold preview RECIPE --data D --out PNG    see the views before paying for training
   twofold report RUN                           one page that shows it all
   twofold compare RUN RUN ... [--out HTML]     runs side by side: what differs, figures, cost
+  twofold study RECIPE --data D --out FOLDER   a grid over any fields and seeds: --grid F=V,V
+  twofold study --resume FOLDER                go on with a study that was stopped
   twofold list                                 recipes, encoders, augmentations, data names
 
 Every command has --help. D is a name, a folder of images, or a .npy, .npz or .h5 file.
@@ -76,8 +79,7 @@ def pretrain(args: list[str]) -> int:
         begun = Config(recipe=recipe_by_name(name))
     default = Pretrain(recipe=begun.recipe, data=begun.data, settings=begun.settings)
     flags = parse(Pretrain, args, prog=f"twofold pretrain {begun.recipe.name}", default=default)
-    if flags.recipe.name != begun.recipe.name:
-        raise TwofoldError("--name cannot be changed: a run is read back by its recipe's name")
+    _check_name(flags.recipe, begun.recipe)
     _check_data(flags.data)
     out = _required(flags.out, "--out", "the folder of the run, e.g. runs/a")
     check_new(out, overwrite=flags.overwrite)
@@ -209,6 +211,39 @@ def compare(args: list[str]) -> int:
     return 0
 
 
+def study(args: list[str]) -> int:
+    """Trains a grid and prints its rows, the best first."""
+    from twofold.config import Config
+    from twofold.flags import Study, parse
+    from twofold.recipes import recipe_by_name
+    from twofold.studies.plan import Plan, load_plan, parse_grid
+
+    if _has(args, "--resume"):
+        given, rest = _take(args, "--resume")
+        if rest:
+            raise TwofoldError(f"--resume goes on as the study began; found {rest[0]}")
+        folder, plan = Path(given), load_plan(Path(given))
+    else:
+        name, args = _positional(args, "RECIPE", "twofold study RECIPE --data D --out FOLDER")
+        default = Study(recipe=recipe_by_name(name))
+        flags = parse(Study, args, prog=f"twofold study {name}", default=default)
+        _check_name(flags.recipe, default.recipe)
+        _check_data(flags.data)
+        folder = _required(flags.out, "--out", "the folder of the study, e.g. runs/temperature")
+        plan = Plan(
+            whole=Config(recipe=flags.recipe, data=flags.data, settings=flags.settings),
+            grid=parse_grid(flags.grid),
+            compose=flags.compose,
+            seeds=flags.seeds,
+            judge=flags.judge,
+        )
+
+    from twofold.studies import carry_out
+
+    carry_out(plan, folder).print()
+    return 0
+
+
 def list_names(args: list[str]) -> int:
     """Prints every name there is."""
     from twofold.augment.table import IMAGE
@@ -238,6 +273,7 @@ COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "preview": preview,
     "report": report,
     "compare": compare,
+    "study": study,
     "list": list_names,
 }
 
@@ -281,6 +317,11 @@ def _check_data(flags: Any) -> None:
     check_data(_required(flags.data, "--data", "a name (twofold list), a folder or a file"))
     if flags.test:
         check_data(flags.test)
+
+
+def _check_name(recipe: Recipe, begun: Recipe) -> None:
+    if recipe.name != begun.name:
+        raise TwofoldError("--name cannot be changed: a run is read back by its recipe's name")
 
 
 def _required(value: Any, flag: str, what: str) -> Any:

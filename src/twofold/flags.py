@@ -38,6 +38,25 @@ class Pretrain:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Study:
+    """Train a grid, judge every run on held-out training items, and compare."""
+
+    recipe: Annotated[Recipe, _FLAT]
+    data: Annotated[DataConfig, _FLAT] = field(default_factory=DataConfig)
+    settings: Annotated[Settings, _FLAT] = field(default_factory=Settings)
+    out: Path | None = None
+    """Folder of the study; created."""
+    grid: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
+    """field=value,value,... of any field below; may be given several times."""
+    compose: tuple[str, ...] = ()
+    """Augmentations, each tried alone and with each other; jitter stands for all four of colour."""
+    seeds: tuple[int, ...] = (0, 1, 2)
+    """Seeds of every combination; intervals are over them."""
+    judge: Literal["held-out", "test"] = "held-out"
+    """Items to judge on; test is for final figures."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Evaluate:
     """Probe the frozen encoder of a run."""
 
