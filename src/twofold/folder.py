@@ -64,14 +64,26 @@ def clear(folder: Path) -> None:
 
 def read_metrics(folder: Path) -> list[dict[str, Any]]:
     """The lines of `metrics.jsonl`; one that was cut short by a crash is left out."""
+    return sound_metrics(folder)[0]
+
+
+def sound_metrics(folder: Path) -> tuple[list[dict[str, Any]], int]:
+    """The lines of `metrics.jsonl` that can be read, and how many cannot.
+
+    A last line that was cut short by a crash is left out and not counted: that is no news.
+    """
     path = folder / METRICS
-    lines = []
-    for line in path.read_text().splitlines() if path.exists() else []:
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    records, damaged = [], 0
+    for number, line in enumerate(lines, start=1):
         try:
-            lines.append(json.loads(line))
+            record = json.loads(line)
         except json.JSONDecodeError:
+            damaged += bool(line.strip()) and number < len(lines)
             continue
-    return lines
+        if isinstance(record, dict):
+            records.append(record)
+    return records, damaged
 
 
 def write_atomically(path: Path, data: bytes) -> None:

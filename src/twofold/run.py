@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -69,7 +70,9 @@ class Run:
             )
         text = json.dumps(figures, indent=2) + "\n"
         write_atomically(self.folder / EVALUATION, text.encode())
-        np.savez_compressed(self.folder / ARTEFACTS, **artefacts)  # type: ignore[arg-type]
+        packed = io.BytesIO()
+        np.savez_compressed(packed, **artefacts)  # type: ignore[arg-type]
+        write_atomically(self.folder / ARTEFACTS, packed.getvalue())
         return figures
 
     def report(self) -> Path:

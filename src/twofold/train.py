@@ -61,14 +61,15 @@ def step(
     balancer: Callable[[Mapping[str, Tensor]], Tensor],
     optimizer: torch.optim.Optimizer,
     hardware: Hardware,
-) -> dict[str, Tensor]:
-    """One update of the weights; returns each objective's loss, detached."""
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """One update of the weights; returns the loss and that of each objective, detached."""
     with hardware.autocast():
         losses: dict[str, Tensor] = method(batch)
+    total = balancer(losses)
     optimizer.zero_grad()
-    balancer(losses).backward()  # type: ignore[no-untyped-call]
+    total.backward()  # type: ignore[no-untyped-call]
     optimizer.step()
-    return {name: loss.detach() for name, loss in losses.items()}
+    return total.detach(), {name: loss.detach() for name, loss in losses.items()}
 
 
 def fit(
@@ -125,10 +126,10 @@ def fit(
             rate = recipe.optimizer.rate(done, steps=steps, batch_size=recipe.batch_size)
             set_learning_rate(optimizer, rate, peak=peak)
             torch.manual_seed(seed * 1_000_003 + done)
-            losses = step(method, batch, balancer, optimizer, hardware)
+            total, losses = step(method, batch, balancer, optimizer, hardware)
             done += 1
             method.after_update(done / steps)
-            log.step(done, (done - 1) // loader.steps_per_epoch, losses, rate)
+            log.step(done, (done - 1) // loader.steps_per_epoch, total, losses, rate)
 
             epoch, left = divmod(done, loader.steps_per_epoch)
             last = done == steps
@@ -170,11 +171,12 @@ class Log:
             "floor": {name: b[1] for name, b in bounds.items() if b},
         }
 
-    def step(self, step: int, epoch: int, losses: Mapping[str, Tensor], rate: float) -> None:
+    def step(
+        self, step: int, epoch: int, total: Tensor, losses: Mapping[str, Tensor], rate: float
+    ) -> None:
         """Remembers a step; every few of them are read back from the device and written."""
-        self._pending.append(
-            {"kind": "step", "step": step, "epoch": epoch, "losses": losses, "lr": rate}
-        )
+        record = {"kind": "step", "step": step, "epoch": epoch, "loss": total, "losses": losses}
+        self._pending.append(record | {"lr": rate})
         if len(self._pending) >= _FLUSH:
             self.flush()
 
@@ -185,8 +187,8 @@ class Log:
         records = []
         for record in self._pending:
             losses = {name: float(loss) for name, loss in record["losses"].items()}
-            total = sum(self.recipe.weights.get(name, 1.0) * v for name, v in losses.items())
-            records.append(record | {"loss": total, "losses": losses} | self._bounds)
+            read = {"loss": float(record["loss"]), "losses": losses}
+            records.append(record | read | self._bounds)
         now = time.monotonic()
         rate = self.recipe.batch_size * len(records) / max(now - self._mark, 1e-9)
         self._mark, self._pending = now, []

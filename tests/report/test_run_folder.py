@@ -24,7 +24,7 @@ def test_a_broken_line_in_the_middle_is_counted(tmp_path):
     write_lines(tmp_path, ['{"kind": "step", "step": 1}', "garbage", '{"kind": "end", "step": 1}'])
     run = read(tmp_path)
     assert run.end == {"kind": "end", "step": 1}
-    assert "1 of 3 lines of metrics.jsonl could not be read." in run.notes
+    assert "1 of the lines of metrics.jsonl could not be read." in run.notes
 
 
 def test_broken_evaluation_is_noted(tmp_path):

@@ -12,7 +12,7 @@ import numpy as np
 import yaml
 
 from twofold.errors import TwofoldError
-from twofold.folder import ARTEFACTS, CONFIG, EVALUATION, METRICS
+from twofold.folder import ARTEFACTS, CONFIG, EVALUATION, METRICS, sound_metrics
 
 Record = dict[str, Any]
 
@@ -59,7 +59,9 @@ def read(path: str | Path) -> RunFolder:
         )
     notes: list[str] = []
     config, config_text = _config(path / CONFIG, notes)
-    records = _metrics(path / METRICS, notes)
+    records, damaged = sound_metrics(path)
+    if damaged:
+        notes.append(f"{damaged} of the lines of metrics.jsonl could not be read.")
     end = [record for record in records if record.get("kind") == "end"]
     return RunFolder(
         path=path,
@@ -85,25 +87,6 @@ def _config(path: Path, notes: list[str]) -> tuple[Record, str]:
         notes.append("config.yaml could not be read as YAML; it is shown as it is.")
         return {}, text
     return (loaded if isinstance(loaded, dict) else {}), text
-
-
-def _metrics(path: Path, notes: list[str]) -> list[Record]:
-    if not path.exists():
-        return []
-    records, unreadable = [], 0
-    lines = path.read_text(encoding="utf-8").splitlines()
-    for number, line in enumerate(lines, start=1):
-        try:
-            record = json.loads(line)
-        except json.JSONDecodeError:
-            # A run that was stopped while it wrote leaves half a last line: that is no news.
-            unreadable += bool(line.strip()) and number < len(lines)
-            continue
-        if isinstance(record, dict):
-            records.append(record)
-    if unreadable:
-        notes.append(f"{unreadable} of {len(lines)} lines of metrics.jsonl could not be read.")
-    return records
 
 
 def _last_of_each(records: list[Record], kind: str) -> list[Record]:
