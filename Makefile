@@ -4,7 +4,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 RUN := runs/demo
 
-.PHONY: venv demo test test-fast lint bench clean
+.PHONY: venv demo test test-fast lint bench bench-methods clean
 
 venv: .venv/ready
 
@@ -35,9 +35,14 @@ bench: .venv/ready .venv-bench/ready
 	$(BIN)/python benchmarks/step.py
 	$(BIN)/python benchmarks/precision.py
 
+# Ten methods and four of lightly's, three seeds of three CPU minutes each; it may be stopped and
+# goes on where it was.
+bench-methods: .venv/ready .venv-bench/ready
+	$(BIN)/python benchmarks/methods.py --peers lightly --jobs 2
+
 .venv-bench/ready:
 	test -x .venv-bench/bin/python || $(PYTHON) -m venv .venv-bench
-	.venv-bench/bin/python -m pip install --quiet torch torchvision lightly==1.6.0 pytorch-metric-learning==2.8.1
+	.venv-bench/bin/python -m pip install --quiet torch torchvision lightly==1.6.0 pytorch-metric-learning==2.8.1 lazy-loader
 	touch $@
 
 clean:
