@@ -261,8 +261,9 @@ def list_names(args: list[str]) -> int:
     }
     for group, names in groups.items():
         print(group)
+        width = max(map(len, names))
         for name, words in names.items():
-            print(f"  {name:<18} {words}")
+            print(f"  {name:<{width}}  {words}")
     return 0
 
 
