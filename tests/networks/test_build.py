@@ -121,3 +121,17 @@ def test_an_encoder_is_tried_before_it_is_trained():
         check_reads(Flat(num_features=5), channels=1, size=8)
     with pytest.raises(TwofoldError, match="cannot read images"):
         check_reads(build_encoder("timm/vit_tiny_patch16_224", image_size=32), channels=3, size=16)
+
+
+@pytest.mark.parametrize(
+    ("last", "bias", "norm"),
+    [("affine", True, None), ("linear", False, None), ("scaled", False, 1), ("standard", False, 0)],
+)
+def test_the_last_layer_of_a_head_ends_as_asked(last, bias, norm):
+    """`norm` is how many learned vectors its BatchNorm has, None if there is none."""
+    head = mlp(8, 16, 4, norm=True, last=last)
+    linear = [layer for layer in head if isinstance(layer, nn.Linear)][-1]
+    assert (linear.bias is not None) == bias
+    found = sum(p.requires_grad for p in head[-1].parameters()) if head[-1] is not linear else None
+    assert found == norm
+    assert head(torch.randn(6, 8)).shape == (6, 4)
