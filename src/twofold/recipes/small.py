@@ -64,7 +64,7 @@ def nce() -> Recipe:
 
     Reference: Wu et al., 2018, arXiv:1805.01978.
     """
-    return replace(_small("nce", 0.03, contrast=NCE(projector=(128,), noise=512)), num_views=1)
+    return replace(_small("nce", 0.01, contrast=NCE(projector=(128,), noise=512)), num_views=1)
 
 
 def sup_con() -> Recipe:
