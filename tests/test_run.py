@@ -367,3 +367,18 @@ def test_learning_from_labels_needs_labels(tmp_path):
 def test_the_number_of_negatives_is_recorded(tmp_path):
     run = twofold.pretrain("info_nce", data=images(60, 8, 8), out=tmp_path / "run", **SMALL)
     assert run.config.found["negatives"] == {"contrast": run.config.recipe.batch_size - 1}
+
+
+@pytest.mark.parametrize("chances", [(0.5,), (1.0, 0.0, 0.5)])
+def test_any_number_of_views_may_have_probabilities_of_their_own(tmp_path, chances):
+    """Health is that of two views: of two epochs if each has one, the first of more."""
+    twofold.pretrain(
+        "nce" if len(chances) == 1 else "simclr",
+        data=images(60, 8, 8),
+        out=tmp_path / "run",
+        num_views=len(chances),
+        asymmetry={"flip": chances},
+        **SMALL,
+    )
+    (epoch,) = (line for line in read_metrics(tmp_path / "run") if line["kind"] == "epoch")
+    assert epoch["health"]["alignment"] > 0

@@ -111,11 +111,7 @@ def start(
             seed=settings.seed,
             checkpoint_seconds=settings.checkpoint_seconds,
             monitor=Monitor(
-                trained,
-                held_out,
-                views=build_views(recipe, trained, settings.seed, num_views=2),
-                preprocess=preprocess,
-                hardware=hardware,
+                trained, held_out, views=views, preprocess=preprocess, hardware=hardware
             ),
             monitor_every=settings.monitor_every,
             display=display,
@@ -144,17 +140,15 @@ def open_config(settings: DataConfig, seed: int, data: Any = None) -> Data:
     )
 
 
-def build_views(
-    recipe: Recipe, source: Source, seed: int, *, num_views: int | None = None
-) -> Views:
-    """The views that a recipe makes of a source's items, as many as it wants unless said."""
+def build_views(recipe: Recipe, source: Source, seed: int) -> Views:
+    """The views that a recipe makes of a source's items."""
     return Views(
         recipe.augmentations,
         recipe.prescription,
         channels=source.channels,
         size=recipe.view_size or min(source.height, source.width),
         seed=seed,
-        num_views=num_views or recipe.num_views,
+        num_views=recipe.num_views,
         asymmetry=recipe.asymmetry,
     )
 

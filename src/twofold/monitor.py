@@ -17,6 +17,7 @@ from twofold.preprocess import Preprocess
 
 _HEALTH_ITEMS = 2048
 _BANK_ITEMS = 10_000
+_EPOCH = 2**31  # beyond those of any run
 
 
 class Monitor:
@@ -28,7 +29,7 @@ class Monitor:
     Args:
         trained: Items the run trains on.
         held_out: Items it does not, with labels; None if there are no labels.
-        views: Gives the two views, drawn from an epoch of their own.
+        views: Gives the two views, drawn from an epoch of their own, or two if it has one view.
         preprocess: What the encoder reads.
         hardware: Device and precision.
     """
@@ -47,7 +48,10 @@ class Monitor:
         self.preprocess, self.hardware = preprocess, hardware
         index = np.arange(min(_HEALTH_ITEMS, len(self.bank)))
         images = preprocess.unit(self.bank.items[index])
-        self.pair = [view.numpy() for view in views(images, index, 2**31)[0]]
+        pair = views(images, index, _EPOCH)[0]
+        if len(pair) < 2:
+            pair += views(images, index, _EPOCH + 1)[0]
+        self.pair = [view.numpy() for view in pair[:2]]
 
     def __call__(self, encoder: nn.Module) -> dict[str, Any]:
         """The record of one epoch: `knn` (or None) and `health`."""
