@@ -33,16 +33,16 @@ def filled(value):
 @pytest.mark.parametrize(("rule", "epoch"), [("last", 4), ("rankme", 2), ("knn", 3)])
 @pytest.mark.parametrize("stopped", [0, 1, 2, 3, 4])
 def test_the_first_best_epoch_is_chosen_even_if_the_run_was_stopped(tmp_path, rule, epoch, stopped):
-    choice = Choice(tmp_path)
+    choice = Choice(tmp_path, rule)
     for number, line in enumerate(EPOCHS):
         if number == stopped:  # written down so far, and forgotten by the process
             (tmp_path / METRICS).write_text(
                 "".join(json.dumps(record(*line)) + "\n" for line in EPOCHS[:number])
             )
-            choice = Choice(tmp_path)
+            choice = Choice(tmp_path, rule)
         choice.consider(record(*line), filled(line[0]))
     encoder = filled(4)
-    chosen = choice.conclude(rule, encoder, last=4)
+    chosen = choice.conclude(encoder, last=4)
     assert chosen["rule"] == rule
     assert chosen["epoch"] == epoch
     assert chosen["best"] == {
@@ -53,9 +53,10 @@ def test_the_first_best_epoch_is_chosen_even_if_the_run_was_stopped(tmp_path, ru
 
 
 def test_without_labels_only_rankme_measures(tmp_path):
-    choice = Choice(tmp_path)
+    choice = Choice(tmp_path, "last")
     choice.consider(record(1, 5.0, None), filled(1))
     assert choice.best.keys() == {"rankme"}
+    assert not list(tmp_path.iterdir())  # the last needs nothing kept
 
 
 SMALL = {"encoder": "resnet-small", "width": 0.25, "batch_size": 16, "threads": 1, "quiet": True}

@@ -20,17 +20,18 @@ arXiv:2210.02885), the accuracy of the online kNN on held-out training items wit
 
 
 class Choice:
-    """Keeps the encoder of the epoch that each measure likes best.
+    """Remembers the epoch that each measure likes best, and keeps the encoder that may be chosen.
 
     The best so far is read from the epochs that `metrics.jsonl` holds, so a run that was stopped
     chooses as one that never was.
 
     Args:
-        folder: Run folder; gets `candidates/`.
+        folder: Run folder; gets `candidates/` unless the rule is `last`.
+        rule: What is chosen by.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder / CANDIDATES
+    def __init__(self, folder: Path, rule: Literal["last", "rankme", "knn"]) -> None:
+        self.path, self.rule = folder / CANDIDATES / f"{rule}.safetensors", rule
         self.best: dict[str, dict[str, Any]] = {}
         """By measure, the best `epoch` and its `value`."""
         for record in read_metrics(folder):
@@ -38,25 +39,22 @@ class Choice:
                 self._better(record)
 
     def consider(self, record: Mapping[str, Any], encoder: nn.Module) -> None:
-        """Keeps the encoder under each measure by which `record` is the best epoch so far."""
-        for measure in self._better(record):
-            path = self.folder / f"{measure}.safetensors"
-            save_tensors(path, encoder.state_dict(), self.best[measure])
+        """Keeps the encoder if by the rule `record` is the best epoch so far."""
+        if self.rule in self._better(record):
+            save_tensors(self.path, encoder.state_dict(), self.best[self.rule])
 
-    def conclude(
-        self, rule: Literal["last", "rankme", "knn"], encoder: nn.Module, last: int
-    ) -> dict[str, Any]:
-        """Gives the encoder the weights that `rule` chooses and returns what was chosen.
+    def conclude(self, encoder: nn.Module, last: int) -> dict[str, Any]:
+        """Gives the encoder the weights that the rule chooses and returns what was chosen.
 
         The result holds the `rule`, the `epoch` it chose, and under `best` what each measure would
         have chosen. A rule that measured no epoch leaves the last.
         """
         epoch = last
-        if rule in self.best:
-            tensors, facts = load_tensors(self.folder / f"{rule}.safetensors")
+        if self.rule in self.best:
+            tensors, facts = load_tensors(self.path)
             encoder.load_state_dict(tensors)
             epoch = facts["epoch"]
-        return {"rule": rule, "epoch": epoch, "best": self.best}
+        return {"rule": self.rule, "epoch": epoch, "best": self.best}
 
     def _better(self, record: Mapping[str, Any]) -> list[str]:
         """The measures by which an epoch is the best so far; it is remembered as such."""

@@ -114,7 +114,7 @@ def fit(
     steps = recipe.epochs * loader.steps_per_epoch
     start = checkpoint.restore(folder / CHECKPOINTS, method, optimizer)
     log = Log(folder, start, method, recipe, display)
-    choice = Choice(folder)
+    choice = Choice(folder, recipe.choose)
     done, saved_at = start, time.monotonic()
 
     def save() -> None:
@@ -144,7 +144,7 @@ def fit(
                 break
     log.flush()
     if done == steps:
-        chosen = choice.conclude(recipe.choose, method.encoder, recipe.epochs)
+        chosen = choice.conclude(method.encoder, recipe.epochs)
         log.end(done, sum(p.numel() for p in method.encoder.parameters()), chosen)
     return Outcome(done, steps)
 
