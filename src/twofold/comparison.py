@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import yaml
 
 from twofold.errors import TwofoldError
-from twofold.folder import CONFIG, EVALUATION, check_run, read_metrics
+from twofold.folder import CONFIG, EVALUATION, check_run, flattened, read_metrics
 
 if TYPE_CHECKING:
     from twofold.evaluate.intervals import Figure
@@ -192,20 +192,12 @@ def _names(paths: Sequence[Path]) -> tuple[str, ...]:
 def _settings(config: Mapping[str, Any]) -> dict[str, Any]:
     """Every setting by the name of its flag; what a run settled itself is as it turned out."""
     recipe, found = dict(config.get("recipe", {})), config.get("found", {})
-    flat = dict(_flattened({"recipe": recipe.pop("name", None), **recipe}))
+    flat = dict(flattened({"recipe": recipe.pop("name", None), **recipe}))
     for part in (config.get("data"), config.get("settings"), found.get("hardware")):
-        flat |= _flattened(part or {})
+        flat |= flattened(part or {})
     if "network" in found:
         flat["encoder"] = found["network"]  # the user's own, if it was
     return flat | {name: found[name] for name in ("twofold", "torch") if name in found}
-
-
-def _flattened(mapping: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in mapping.items():
-        if isinstance(value, Mapping):
-            yield from _flattened(value, f"{above}{key}.")
-        else:
-            yield f"{above}{key}", value
 
 
 def _figures(evaluation: Mapping[str, Any]) -> Iterator[tuple[tuple[str, str], Figure]]:

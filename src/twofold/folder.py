@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +85,20 @@ def sound_metrics(folder: Path) -> tuple[list[dict[str, Any]], int]:
         if isinstance(record, dict):
             records.append(record)
     return records, damaged
+
+
+def flattened(settings: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+    """Nested settings, as in `config.yaml`, by the names of their flags.
+
+    Example:
+        >>> dict(flattened({"optimizer": {"momentum": 0.9}, "epochs": 3}))
+        {'optimizer.momentum': 0.9, 'epochs': 3}
+    """
+    for key, value in settings.items():
+        if isinstance(value, Mapping):
+            yield from flattened(value, f"{above}{key}.")
+        else:
+            yield f"{above}{key}", value
 
 
 def write_atomically(path: Path, data: bytes) -> None:

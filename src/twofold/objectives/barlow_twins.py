@@ -13,6 +13,7 @@ from twofold.objectives.objective import (
     Objective,
     check_positive,
     check_widths,
+    projected,
 )
 
 if TYPE_CHECKING:
@@ -48,9 +49,7 @@ class BarlowTwins(Objective):
 
     def loss(self, heads: Any, batch: Encoded) -> Tensor:
         """Barlow Twins' loss of the two projected views, over the batches of all processes."""
-        from twofold.distributed import gather
-
-        first, second = (gather(heads.projector(features)) for features in batch.features[:2])
+        first, second = projected(heads, batch)
         return self.scale * losses.barlow_twins(first, second, redundancy=self.redundancy)
 
     def bounds(self, batch_size: int) -> tuple[float, float]:

@@ -13,6 +13,7 @@ from twofold.objectives.objective import (
     Objective,
     check_positive,
     check_widths,
+    projected,
 )
 
 if TYPE_CHECKING:
@@ -62,9 +63,7 @@ class InfoNCE(Objective):
 
     def loss(self, heads: Any, batch: Encoded) -> Tensor:
         """InfoNCE of the two projected views, over the batches of all processes."""
-        from twofold.distributed import gather
-
-        first, second = (gather(heads.projector(features)) for features in batch.features[:2])
+        first, second = projected(heads, batch)
         if self.negatives == "queue":
             loss = self._contrast(first, second, heads.queue.rows.clone())
             heads.queue.push(second.detach())

@@ -79,11 +79,9 @@ class NCE(Objective):
         with torch.autocast(embeddings.device.type, enabled=False):
             positive = (embeddings * memory.rows[index]).sum(dim=1) / self.temperature
             noise = torch.einsum("bd,bmd->bm", embeddings, memory.rows[drawn]) / self.temperature
-            first = losses.nce_normaliser(noise, items=len(memory.rows))
-            memory.normaliser.copy_(torch.where(memory.normaliser > 0, memory.normaliser, first))
-            loss = losses.nce(
-                positive, noise, items=len(memory.rows), normaliser=memory.normaliser.clone()
-            )
+            if not memory.normaliser:
+                memory.normaliser.copy_(losses.nce_normaliser(noise, items=len(memory.rows)))
+            loss = losses.nce(positive, noise, items=len(memory.rows), normaliser=memory.normaliser)
         memory.blend(index, embeddings.detach(), momentum=self.momentum)
         return loss
 

@@ -101,6 +101,14 @@ class Objective:
         return frozenset()
 
 
+def projected(heads: Any, batch: Encoded) -> tuple[Tensor, Tensor]:
+    """The first two views through the head `projector`, over the batches of all processes."""
+    from twofold.distributed import gather
+
+    first, second = (gather(heads.projector(features)) for features in batch.features[:2])
+    return first, second
+
+
 def check_positive(owner: Objective, *fields: str) -> None:
     """Refuses a number that is not > 0.
 

@@ -13,6 +13,7 @@ from twofold.objectives.objective import (
     Objective,
     check_positive,
     check_widths,
+    projected,
 )
 
 if TYPE_CHECKING:
@@ -51,9 +52,7 @@ class SimCLR(Objective):
 
     def loss(self, heads: Any, batch: Encoded) -> Tensor:
         """NT-Xent of the two projected views, over the batches of all processes."""
-        from twofold.distributed import gather
-
-        first, second = (gather(heads.projector(features)) for features in batch.features[:2])
+        first, second = projected(heads, batch)
         return losses.nt_xent(first, second, temperature=self.temperature)
 
     def bounds(self, batch_size: int) -> tuple[float, float]:

@@ -15,6 +15,7 @@ from twofold.objectives.objective import (
     Objective,
     check_positive,
     check_widths,
+    projected,
 )
 
 if TYPE_CHECKING:
@@ -58,10 +59,9 @@ class SupCon(Objective):
         from twofold.distributed import gather
 
         assert batch.labels is not None  # `heads` saw to it
-        rows = [gather(heads.projector(features)) for features in batch.features[:2]]
         labels = gather(batch.labels)
         return losses.sup_con(
-            torch.cat(rows),
+            torch.cat(projected(heads, batch)),
             torch.cat([labels, labels]),
             temperature=self.temperature,
             variant=self.variant,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from twofold import losses, networks
 from twofold.errors import TwofoldError
-from twofold.objectives.objective import Encoded, Known, Objective, check_widths
+from twofold.objectives.objective import Encoded, Known, Objective, check_widths, projected
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -47,9 +47,7 @@ class VICReg(Objective):
 
     def loss(self, heads: Any, batch: Encoded) -> Tensor:
         """VICReg's loss of the two expanded views, over the batches of all processes."""
-        from twofold.distributed import gather
-
-        first, second = (gather(heads.projector(features)) for features in batch.features[:2])
+        first, second = projected(heads, batch)
         return losses.vicreg(
             first,
             second,

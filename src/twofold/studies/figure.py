@@ -139,7 +139,7 @@ def _heat_maps(study: Study, varied: Sequence[str], values: Mapping[str, list[An
     places = list(itertools.product(*(values[field] for field in others)))
     columns = min(len(places), 3)
     lines = math.ceil(len(places) / columns)
-    width, height = (n * size for n, size in zip(_shape(values, across, down), _CELL, strict=True))
+    width, height = len(values[across]) * _CELL[0], len(values[down]) * _CELL[1]
     size = (columns * (width + 1.0), lines * (height + 0.9) + 0.8)
     figure = _blank(study, size, PROBES[_PROBE])
     panels = figure.subplots(lines, columns, squeeze=False).flat
@@ -246,10 +246,6 @@ def _contrasting(value: float, norm: Normalize) -> str:
 def _mean(line: Sequence[Estimate | None]) -> float:
     means = [100 * found.mean for found in line if found is not None]
     return float(np.mean(means)) if len(means) == len(line) else math.nan
-
-
-def _shape(values: Mapping[str, list[Any]], across: str, down: str) -> tuple[int, int]:
-    return len(values[across]), len(values[down])
 
 
 def _distinct(values: Any) -> list[Any]:

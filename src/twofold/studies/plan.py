@@ -15,7 +15,7 @@ import yaml
 
 from twofold.config import Config, from_plain, to_plain
 from twofold.errors import TwofoldError, unknown
-from twofold.folder import write_atomically
+from twofold.folder import flattened, write_atomically
 from twofold.recipes import Recipe, recipe_by_name
 
 PLAN = "study.yaml"
@@ -114,7 +114,7 @@ def load_plan(folder: Path, recipe: Recipe | None = None) -> Plan:
 
 def check_same(plan: Plan, folder: Path) -> None:
     """Refuses a folder that studies something else, by the first thing that differs."""
-    before, now = (dict(_flattened(plain)) for plain in (_read(folder), to_plain(plan)))
+    before, now = (dict(flattened(plain)) for plain in (_read(folder), to_plain(plan)))
     for key in [*before, *now]:
         there, here = before.get(key, "absent"), now.get(key, "absent")
         if there != here:
@@ -250,7 +250,7 @@ def _where(whole: Config, field: str) -> tuple[str, list[str]]:
         if path[0] in {f.name for f in dataclasses.fields(getattr(whole, part))}:
             return part, path
     plain = to_plain(whole)
-    raise unknown("field", field, [key for part in _PARTS for key, _ in _flattened(plain[part])])
+    raise unknown("field", field, [key for part in _PARTS for key, _ in flattened(plain[part])])
 
 
 def _set(whole: Config, part: str, path: Sequence[str], value: Any) -> Config:
@@ -271,14 +271,6 @@ def _get(whole: Config, part: str, path: Sequence[str]) -> Any:
 def _plain(value: Any) -> Any:
     """A value as YAML has it; also one of NumPy's."""
     return value.item() if hasattr(value, "item") else to_plain(value)
-
-
-def _flattened(plain: Any, above: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in plain.items():
-        if isinstance(value, Mapping) and value:
-            yield from _flattened(value, f"{above}{key}.")
-        else:
-            yield f"{above}{key}", value
 
 
 def _in_path(value: Any) -> str:
