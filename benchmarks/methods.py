@@ -1,6 +1,6 @@
 """What every method learns in the same CPU time, and lightly's on the same network and images.
 
-    python benchmarks/methods.py [--seconds 180] [--seeds 0 1 2] [--methods simclr byol ...]
+    python benchmarks/methods.py [--seconds 120] [--seeds 0 1 2] [--methods simclr byol ...]
                                  [--peers lightly] [--jobs 2]
 
 Each small recipe trains `resnet-small` on Fashion-MNIST on one thread, a process a run, for the
@@ -352,7 +352,7 @@ def draw(rows: Sequence[Row], path: Path) -> None:
 def main() -> None:
     """Measures what is missing, and writes the page once nothing is."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("--seconds", type=float, default=180.0, help="CPU seconds of a run")
+    parser.add_argument("--seconds", type=float, default=120.0, help="CPU seconds of a run")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--methods", nargs="*", choices=METHODS, default=METHODS)
     parser.add_argument("--peers", nargs="*", choices=[*PEERS], default=[])
