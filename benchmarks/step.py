@@ -22,10 +22,10 @@ from pathlib import Path
 
 import torch
 
+from twofold.assembly import build_views
 from twofold.balance import Weighted
 from twofold.domains.image import open_data
 from twofold.hardware import Hardware, detect
-from twofold.launch import build_views
 from twofold.loader import Loader
 from twofold.method import Method
 from twofold.networks import build_encoder
@@ -88,12 +88,13 @@ def rates(
     method.to(hardware.device, memory_format=torch.channels_last)
     optimizer = build_optimizer(recipe.optimizer, method)
     set_learning_rate(optimizer, 0.01)
+    balancer = Weighted(list(recipe.objectives)).to(hardware.device)
 
     def turn(batches: Iterator[Batch]) -> float:
-        step(method, next(batches), Weighted({}), optimizer, hardware)
+        step(method, next(batches), balancer, optimizer, hardware)
         began = time.perf_counter()
         for batch in itertools.islice(batches, steps):
-            step(method, batch, Weighted({}), optimizer, hardware)
+            step(method, batch, balancer, optimizer, hardware)
         return batch_size * steps / (time.perf_counter() - began)
 
     end_to_end, static = [], []

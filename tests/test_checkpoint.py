@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from twofold import TwofoldError
+from twofold.balance import Uncertainty
 from twofold.checkpoint import (
     checkpoints,
     load_tensors,
@@ -25,17 +26,22 @@ def trained(name="sgd", steps=3):
         optimizer.zero_grad()
         net(torch.randn(16, 4)).square().mean().backward()
         optimizer.step()
-    return net, optimizer
+    balancer = Uncertainty(["a", "b"])
+    for _ in range(steps):
+        balancer.backward({name: torch.ones((), requires_grad=True) for name in "ab"})
+    return net, optimizer, balancer
 
 
 @pytest.mark.parametrize("name", ["sgd", "adamw", "lars"])
-def test_network_and_optimiser_come_back_bit_for_bit(tmp_path, name):
-    net, optimizer = trained(name)
-    save_checkpoint(tmp_path, net, optimizer, 3)
-    other, other_optimizer = trained(name, steps=1)
-    assert restore(tmp_path, other, other_optimizer) == 3
-    for before, after in zip(net.state_dict().values(), other.state_dict().values(), strict=True):
-        assert torch.equal(before, after)
+def test_network_optimiser_and_balancer_come_back_bit_for_bit(tmp_path, name):
+    net, optimizer, balancer = trained(name)
+    save_checkpoint(tmp_path, net, optimizer, balancer, 3)
+    other, other_optimizer, other_balancer = trained(name, steps=1)
+    assert restore(tmp_path, other, other_optimizer, other_balancer) == 3
+    for saved, copied in ((net, other), (balancer, other_balancer)):
+        assert saved.state_dict().keys() == copied.state_dict().keys()
+        for key, tensor in saved.state_dict().items():
+            assert torch.equal(tensor, copied.state_dict()[key])
     for state, copied in zip(
         optimizer.state_dict()["state"].values(),
         other_optimizer.state_dict()["state"].values(),
@@ -46,9 +52,9 @@ def test_network_and_optimiser_come_back_bit_for_bit(tmp_path, name):
 
 
 def test_the_newest_two_are_kept(tmp_path):
-    net, optimizer = trained()
+    everything = trained()
     for step in (1, 5, 20, 100):
-        save_checkpoint(tmp_path, net, optimizer, step)
+        save_checkpoint(tmp_path, *everything, step)
     assert [path.name for path in checkpoints(tmp_path)] == [
         "step-00000020.safetensors",
         "step-00000100.safetensors",
@@ -57,9 +63,9 @@ def test_the_newest_two_are_kept(tmp_path):
 
 @pytest.mark.parametrize("harm", ["cut", "flip", "empty", "facts"])
 def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(tmp_path, harm):
-    net, optimizer = trained()
-    save_checkpoint(tmp_path, net, optimizer, 1)
-    save_checkpoint(tmp_path, net, optimizer, 2)
+    everything = trained()
+    save_checkpoint(tmp_path, *everything, 1)
+    save_checkpoint(tmp_path, *everything, 2)
     newest = checkpoints(tmp_path)[-1]
     data = bytearray(newest.read_bytes())
     if harm == "cut":
@@ -73,7 +79,7 @@ def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(tmp_path, harm):
         data = bytearray()
     newest.write_bytes(data)
     with pytest.warns(UserWarning, match="passed over a checkpoint: .* is damaged"):
-        assert restore(tmp_path, net, optimizer) == 1
+        assert restore(tmp_path, *everything) == 1
 
 
 def test_without_checkpoints_training_starts_at_its_beginning(tmp_path):

@@ -2,8 +2,10 @@
 
 import json
 import re
+import shutil
 import subprocess
 import sys
+from importlib import import_module
 
 import numpy as np
 import pytest
@@ -257,6 +259,7 @@ def test_help_names_every_command(flag, capsys):
         (["pretrain", "simclr", "--help"], "--objectives.contrast.temperature"),
         (["evaluate", "run", "--help"], "--label-key"),
         (["embed", "run", "--help"], "--part {all,train,test}"),
+        (["prove", "run", "--help"], "--ceiling-epochs"),
         (["preview", "simclr", "--help"], "--rows"),
         (["compare", "run", "--help"], "--out FILE.html"),
     ],
@@ -269,6 +272,36 @@ def test_every_command_has_help(args, words, capsys):
 def test_version(capsys):
     main(["--version"])
     assert capsys.readouterr().out == f"twofold {twofold.__version__}\n"
+
+
+def test_a_layer_of_the_head_is_embedded_by_its_name(tmp_path, place):
+    where = ("--data", place / "images.npy", "--out", tmp_path / "f.npz")
+    assert run("embed", place / "run", *where, "--layer", "projector.2") == 0
+    expected = twofold.load(place / "run").embed(images(), layer="projector.2")
+    with np.load(tmp_path / "f.npz") as arrays:
+        assert arrays["embeddings"].shape == (120, 128)
+        np.testing.assert_allclose(arrays["embeddings"], expected, rtol=1e-4, atol=1e-4)
+
+
+def test_a_run_and_any_encoder_are_proven(tmp_path, place, capsys, monkeypatch):
+    """A run's findings join its figures; those of an encoder by its name go to a file."""
+    monkeypatch.setattr(import_module("twofold.evaluate.decode"), "_STEPS", 20)
+    shutil.copytree(place / "run", tmp_path / "run")
+    asked = ("--augmentations", "flip", "--ceiling-epochs", 0)
+    assert run("prove", tmp_path / "run", *asked) == 0
+    said = capsys.readouterr().out
+    path, out = tmp_path / "run" / "evaluation.json", tmp_path / "proof.json"
+    assert said.splitlines()[-1] == str(path)
+    assert re.search(r"flip +invariant .* AUC 0\.\d+ .* prescribed", said)
+    found = json.loads(path.read_text())["prescription"]["augmentations"]
+    assert list(found) == ["flip"]
+
+    data = ("--data", place / "images.npy", "--out", out)
+    assert run("prove", "resnet-small", *data, "--augmentations", "rotate") == 0
+    assert re.search(r"rotate .* accuracy 0\.\d+", capsys.readouterr().out)
+    found = json.loads(out.read_text())["augmentations"]
+    assert list(found) == ["rotate"]
+    assert found["rotate"]["word"] is None
 
 
 TRAIN = "pretrain simclr --data digits --out OUT"
@@ -296,7 +329,7 @@ MISTAKES = [
     (f"{TRAIN} 7", "found '7', which belongs to no flag"),
     (f"{TRAIN} --prescription.rotat off", "did you mean --prescription.rotate?"),
     (f"{TRAIN} --prescription.rotate of", "unknown word for rotate 'of'; did you mean 'off'?"),
-    (f"{TRAIN} --prescription.rotate sensitive", "no objective of simclr learns to keep it"),
+    (f"{TRAIN} --prescription.hue sensitive", "it changes nothing in images of 1 channel; say"),
     (f"{TRAIN} --encoder resnt18", "unknown encoder 'resnt18'; did you mean 'resnet18'?"),
     (
         f"{TRAIN} --encoder timm/resnet18x",
@@ -337,6 +370,14 @@ MISTAKES = [
     ("embed run --data digits --out no/f.npz", "the folder no does not exist"),
     ("embed run --data colour.npz --out f.npz", "this encoder reads (n, 1, height, width)"),
     ("embed run --data digits --out f.npz --part tests", "did you mean 'test'?"),
+    ("embed run --data images.npy --out f.npz --route sensitive", "unknown route 'sensitive'"),
+    ("embed run --data images.npy --out f.npz --layer projector.9", "did you mean 'projector.2'?"),
+    ("prove", "RUN or ENCODER is missing; write twofold prove RUN"),
+    ("prove rnu", "did you mean run?"),
+    ("prove run --augmentations rotat", "unknown augmentation 'rotat'; did you mean 'rotate'?"),
+    ("prove run --augmentations hue", "hue changes nothing in images of 1 channel"),
+    ("prove resnet-small", "--data is missing"),
+    ("prove resnet-small --data digits --out p.txt", "p.txt; its name must end in .json"),
     ("preview simcrl --data digits --out p.png", "did you mean 'simclr'?"),
     ("preview simclr --data digits --out p.jpg", "p.jpg; its name must end in .png"),
     ("preview simclr --data digits --out p.png --rows 0", "rows"),

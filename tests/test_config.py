@@ -88,12 +88,6 @@ def test_a_whole_number_will_do_for_a_float():
     assert isinstance(value, float)
 
 
-@pytest.mark.parametrize("word", ["sensitive", "both", "blind"])
-def test_words_that_need_an_objective_are_refused_without_one(word):
-    with pytest.raises(TwofoldError, match=f"rotate is prescribed '{word}', but no objective"):
-        dataclasses.replace(simclr(), prescription={"rotate": word})
-
-
 @pytest.mark.parametrize(
     ("changes", "words"),
     [

@@ -7,7 +7,7 @@ from torch import multiprocessing
 from torch.nn import functional as F
 
 import twofold
-from twofold.distributed import gather, rank, world_size
+from twofold.distributed import gather, mean, rank, world_size
 from twofold.losses import nt_xent
 
 WORLD = 2
@@ -29,6 +29,7 @@ def gradient_on(number, port, results):
     weight.requires_grad_()
     mine = slice(number * BATCH, (number + 1) * BATCH)
     assert (rank(), world_size()) == (number, WORLD)
+    assert mean(torch.tensor([number, 3.0])).tolist() == [0.5, 3.0]
     embeddings = [gather(F.linear(view[mine], weight)) for view in (first, second)]
     loss = nt_xent(*embeddings, temperature=0.3)
     loss.backward()
@@ -60,6 +61,7 @@ def test_two_processes_have_the_loss_and_gradient_of_the_whole_batch():
 def test_one_process_gathers_its_own():
     rows = torch.ones(2, 3)
     assert gather(rows) is rows
+    assert mean(rows) is rows
     assert (rank(), world_size()) == (0, 1)
 
 

@@ -14,7 +14,7 @@ from twofold import flags, recipes, run
 from twofold.cli import COMMANDS
 from twofold.config import Config
 from twofold.errors import TwofoldError
-from twofold.flags import Embed, Evaluate, Pretrain, Preview, Study
+from twofold.flags import Embed, Evaluate, Pretrain, Preview, Prove, Study
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = [
@@ -67,7 +67,7 @@ def command_lines(text):
             yield words[1:end]
 
 
-KINDS = {kind.__name__.lower(): kind for kind in (Pretrain, Evaluate, Embed, Preview, Study)}
+KINDS = {kind.__name__.lower(): kind for kind in (Pretrain, Evaluate, Prove, Embed, Preview, Study)}
 
 
 def parse_flags(command, args, *, recipe="simclr"):
@@ -106,7 +106,7 @@ def parse(args):
     if command in {"embed", "preview"}:
         assert parsed.out is not None
         assert parsed.out.suffix == {"embed": ".npz", "preview": ".png"}[command]
-    if command != "evaluate":
+    if command not in {"evaluate", "prove"} or name.partition("/")[0] in {"timm", "torchvision"}:
         assert parsed.data.data
 
 

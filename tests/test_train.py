@@ -176,6 +176,18 @@ def test_metrics_say_what_a_reader_needs(tmp_path):
     assert json.dumps(lines)  # plain values alone
 
 
+def test_metrics_say_how_several_losses_were_balanced(tmp_path):
+    objectives = {"contrast": twofold.SimCLR(), "aside": twofold.SimCLR(projector=(8, 4))}
+    train(tmp_path / "one", epochs=1)
+    train(tmp_path / "two", epochs=1, objectives=objectives, weights={"aside": 0.5})
+    one, two = (read_metrics(tmp_path / name) for name in ("one", "two"))
+    assert not any("balance" in line for line in one)
+    steps = [line for line in two if line["kind"] == "step"]
+    assert all(s["balance"]["weights"] == {"contrast": 1.0, "aside": 0.5} for s in steps)
+    total = steps[0]["losses"]["contrast"] + steps[0]["losses"]["aside"] / 2
+    assert steps[0]["loss"] == pytest.approx(total)
+
+
 def test_views_are_small_at_first_if_asked(tmp_path, monkeypatch):
     from twofold.loader import Loader
 

@@ -1,3 +1,4 @@
+from .adapters import adapt as adapt
 from .augment import Views as Views
 from .comparison import Comparison as Comparison
 from .comparison import compare as compare
@@ -14,6 +15,7 @@ from .networks import build_encoder as build_encoder
 from .objectives import Batch as Batch
 from .objectives import Encoded as Encoded
 from .objectives import Objective as Objective
+from .objectives import Predict as Predict
 from .objectives import SimCLR as SimCLR
 from .optim import LARS as LARS
 from .optim import Optimizer as Optimizer

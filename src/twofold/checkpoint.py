@@ -54,10 +54,15 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 
 def save_checkpoint(
-    folder: Path, module: torch.nn.Module, optimizer: torch.optim.Optimizer, step: int
+    folder: Path,
+    module: torch.nn.Module,
+    optimizer: torch.optim.Optimizer,
+    balancer: torch.nn.Module,
+    step: int,
 ) -> None:
     """Saves all that training needs to go on after `step`, and drops all but the newest two."""
     tensors = {f"method.{name}": tensor for name, tensor in module.state_dict().items()}
+    tensors |= {f"balancer.{name}": tensor for name, tensor in balancer.state_dict().items()}
     for number, state in optimizer.state_dict()["state"].items():
         for name, value in state.items():
             tensors[f"optimizer.{number}.{name}"] = torch.as_tensor(value)
@@ -66,8 +71,13 @@ def save_checkpoint(
         old.unlink()
 
 
-def restore(folder: Path, module: torch.nn.Module, optimizer: torch.optim.Optimizer) -> int:
-    """Loads the newest sound checkpoint into both and returns its step; 0 if there is none.
+def restore(
+    folder: Path,
+    module: torch.nn.Module,
+    optimizer: torch.optim.Optimizer,
+    balancer: torch.nn.Module,
+) -> int:
+    """Loads the newest sound checkpoint into all three and returns its step; 0 if there is none.
 
     A damaged checkpoint is passed over for the one before, with a warning.
     """
@@ -78,6 +88,7 @@ def restore(folder: Path, module: torch.nn.Module, optimizer: torch.optim.Optimi
             warnings.warn(f"passed over a checkpoint: {error}", stacklevel=2)
             continue
         module.load_state_dict(_below("method.", tensors))
+        balancer.load_state_dict(_below("balancer.", tensors))
         optimizer.load_state_dict(_optimizer_state(optimizer, _below("optimizer.", tensors)))
         return int(facts["step"])
     return 0

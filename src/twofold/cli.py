@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
-import dataclasses
+import json
 import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from twofold.arguments import (
+    changed,
+    check_name,
+    check_source,
+    has,
+    output,
+    positional,
+    required,
+    take,
+)
 from twofold.errors import TwofoldError, unknown
 from twofold.folder import CONFIG, EVALUATION, check_new, check_run
 
 if TYPE_CHECKING:
-    from twofold.config import DataConfig
-    from twofold.recipes import Recipe
+    from twofold.flags import Prove
 
 _HELP = """\
 twofold learns representations from unlabelled data.
@@ -22,6 +31,8 @@ twofold learns representations from unlabelled data.
   twofold pretrain RECIPE --data D --out RUN   train an encoder
   twofold pretrain --resume RUN                go on with a run that was stopped
   twofold evaluate RUN [--data D]              probe it beside raw input and the untrained network
+  twofold prove RUN [--data D]                 what it keeps and ignores of each augmentation
+  twofold prove ENCODER --data D               the same of any encoder: timm/NAME, torchvision/NAME
   twofold embed RUN --data D --out FILE.npz    embeddings of any items
   twofold preview RECIPE --data D --out PNG    see the views before paying for training
   twofold report RUN                           one page that shows it all
@@ -69,19 +80,19 @@ def pretrain(args: list[str]) -> int:
     from twofold.flags import Pretrain, parse
     from twofold.recipes import recipe_by_name
 
-    if _has(args, "--resume"):
+    if has(args, "--resume"):
         return _resume(args)
-    if _has(args, "--config"):
-        path, args = _take(args, "--config")
+    if has(args, "--config"):
+        path, args = take(args, "--config")
         begun = load_config(Path(path))
     else:
-        name, args = _positional(args, "RECIPE", "twofold pretrain RECIPE --data D --out RUN")
+        name, args = positional(args, "RECIPE", "twofold pretrain RECIPE --data D --out RUN")
         begun = Config(recipe=recipe_by_name(name))
     default = Pretrain(recipe=begun.recipe, data=begun.data, settings=begun.settings)
     flags = parse(Pretrain, args, prog=f"twofold pretrain {begun.recipe.name}", default=default)
-    _check_name(flags.recipe, begun.recipe)
-    _check_data(flags.data)
-    out = _required(flags.out, "--out", "the folder of the run, e.g. runs/a")
+    check_name(flags.recipe, begun.recipe)
+    check_source(flags.data)
+    out = required(flags.out, "--out", "the folder of the run, e.g. runs/a")
     check_new(out, overwrite=flags.overwrite)
 
     from twofold.launch import start
@@ -93,7 +104,7 @@ def pretrain(args: list[str]) -> int:
 def _resume(args: list[str]) -> int:
     from twofold.config import load_config
 
-    given, rest = _take(args, "--resume")
+    given, rest = take(args, "--resume")
     if rest:
         raise TwofoldError(
             f"--resume goes on exactly as the run began and takes no other flag; found {rest[0]}"
@@ -116,12 +127,12 @@ def evaluate(args: list[str]) -> int:
     from twofold.config import load_config
     from twofold.flags import Evaluate, parse
 
-    given, args = _positional(args, "RUN", "twofold evaluate RUN --data D")
+    given, args = positional(args, "RUN", "twofold evaluate RUN --data D")
     flags = parse(Evaluate, args, prog="twofold evaluate RUN")
     folder = check_run(Path(given))
     whole = load_config(folder / CONFIG)
-    settings = flags.data if flags.data.data else _changed(whole.data, flags.data)
-    _check_data(settings)
+    settings = flags.data if flags.data.data else changed(whole.data, flags.data)
+    check_source(settings)
 
     from twofold.display import print_figures
     from twofold.launch import open_config
@@ -132,16 +143,67 @@ def evaluate(args: list[str]) -> int:
     return 0
 
 
+def prove(args: list[str]) -> int:
+    """Finds out what an encoder keeps of each augmentation, and prints it."""
+    from twofold.config import load_config
+    from twofold.flags import Prove, parse
+    from twofold.networks.names import ENCODERS
+
+    given, args = positional(args, "RUN or ENCODER", "twofold prove RUN")
+    flags = parse(Prove, args, prog="twofold prove RUN")
+    if given in ENCODERS or given.partition("/")[0] in {"timm", "torchvision"}:
+        return _prove_by_name(given, flags)
+    folder = check_run(Path(given))
+    whole = load_config(folder / CONFIG)
+    settings = flags.data if flags.data.data else changed(whole.data, flags.data)
+    check_source(settings)
+
+    from twofold.display import print_proof
+    from twofold.launch import open_config
+    from twofold.run import Run
+
+    proof = Run(folder).prove(
+        open_config(settings, whole.settings.seed),
+        augmentations=flags.augmentations,
+        ceiling_epochs=flags.ceiling_epochs,
+    )
+    print_proof(proof)
+    print(folder / EVALUATION)
+    return 0
+
+
+def _prove_by_name(name: str, flags: Prove) -> int:
+    check_source(flags.data)
+    out = None if flags.out is None else output(flags.out, ".json")
+
+    from twofold.display import print_proof
+    from twofold.launch import open_config
+    from twofold.proof import prove_by_name
+
+    proof = prove_by_name(
+        name,
+        open_config(flags.data, flags.seed),
+        names=flags.augmentations,
+        pretrained=flags.pretrained,
+        seed=flags.seed,
+    )
+    print_proof(proof)
+    if out is not None:
+        out.write_text(json.dumps(proof, indent=2) + "\n")
+        print(out)
+    return 0
+
+
 def embed(args: list[str]) -> int:
     """Writes the embeddings of any items."""
     from twofold.config import load_config
     from twofold.flags import Embed, parse
 
-    given, args = _positional(args, "RUN", "twofold embed RUN --data D --out FILE.npz")
+    given, args = positional(args, "RUN", "twofold embed RUN --data D --out FILE.npz")
     flags = parse(Embed, args, prog="twofold embed RUN")
     folder = check_run(Path(given))
-    _check_data(flags.data)
-    out = _output(flags.out, ".npz")
+    check_source(flags.data)
+    out = output(flags.out, ".npz")
     seed = load_config(folder / CONFIG).settings.seed  # the test part is what the run held out
 
     from twofold.encoder import load, write_embeddings
@@ -149,7 +211,8 @@ def embed(args: list[str]) -> int:
     from twofold.launch import open_config
 
     encoder, data = load(folder), open_config(flags.data, seed)
-    count, dim = write_embeddings(encoder, data, out, part=flags.part, device=detect().device)
+    how = {"part": flags.part, "route": flags.route, "layer": flags.layer}
+    count, dim = write_embeddings(encoder, data, out, device=detect().device, **how)
     print(f"{out}: {count} embeddings of {dim} features")
     return 0
 
@@ -159,13 +222,14 @@ def preview(args: list[str]) -> int:
     from twofold.flags import Preview, parse
     from twofold.recipes import recipe_by_name
 
-    name, args = _positional(args, "RECIPE", "twofold preview RECIPE --data D --out PNG")
+    name, args = positional(args, "RECIPE", "twofold preview RECIPE --data D --out PNG")
     default = Preview(recipe=recipe_by_name(name))
     flags = parse(Preview, args, prog=f"twofold preview {name}", default=default)
-    _check_data(flags.data)
-    out = _output(flags.out, ".png")
+    check_source(flags.data)
+    out = output(flags.out, ".png")
 
-    from twofold.launch import build_views, open_config
+    from twofold.assembly import build_views
+    from twofold.launch import open_config
     from twofold.report import preview as draw
 
     source = open_config(flags.data, flags.seed).train
@@ -176,7 +240,7 @@ def preview(args: list[str]) -> int:
 
 def report(args: list[str]) -> int:
     """Writes the page of a run."""
-    given, args = _positional(args, "RUN", "twofold report RUN")
+    given, args = positional(args, "RUN", "twofold report RUN")
     if args:
         raise TwofoldError(f"twofold report takes a run folder alone; found {args[0]}")
     folder = check_run(Path(given))
@@ -193,10 +257,10 @@ def compare(args: list[str]) -> int:
     if {"-h", "--help"} & set(args):
         print(f"{usage}\n\nPrints runs side by side; --out writes them as a page, too.")
         return 0
-    if _has(args, "--out"):
-        given, args = _take(args, "--out")
-        out = _output(Path(given), ".html")
-    _positional(args, "RUN", usage)
+    if has(args, "--out"):
+        given, args = take(args, "--out")
+        out = output(Path(given), ".html")
+    positional(args, "RUN", usage)
     if flag := next((arg for arg in args if arg.startswith("-")), None):
         raise TwofoldError(f"unknown flag {flag}; write {usage}")
 
@@ -218,18 +282,18 @@ def study(args: list[str]) -> int:
     from twofold.recipes import recipe_by_name
     from twofold.studies.plan import Plan, load_plan, parse_grid
 
-    if _has(args, "--resume"):
-        given, rest = _take(args, "--resume")
+    if has(args, "--resume"):
+        given, rest = take(args, "--resume")
         if rest:
             raise TwofoldError(f"--resume goes on as the study began; found {rest[0]}")
         folder, plan = Path(given), load_plan(Path(given))
     else:
-        name, args = _positional(args, "RECIPE", "twofold study RECIPE --data D --out FOLDER")
+        name, args = positional(args, "RECIPE", "twofold study RECIPE --data D --out FOLDER")
         default = Study(recipe=recipe_by_name(name))
         flags = parse(Study, args, prog=f"twofold study {name}", default=default)
-        _check_name(flags.recipe, default.recipe)
-        _check_data(flags.data)
-        folder = _required(flags.out, "--out", "the folder of the study, e.g. runs/temperature")
+        check_name(flags.recipe, default.recipe)
+        check_source(flags.data)
+        folder = required(flags.out, "--out", "the folder of the study, e.g. runs/temperature")
         plan = Plan(
             whole=Config(recipe=flags.recipe, data=flags.data, settings=flags.settings),
             grid=parse_grid(flags.grid),
@@ -270,6 +334,7 @@ def list_names(args: list[str]) -> int:
 COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "pretrain": pretrain,
     "evaluate": evaluate,
+    "prove": prove,
     "embed": embed,
     "preview": preview,
     "report": report,
@@ -277,70 +342,6 @@ COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "study": study,
     "list": list_names,
 }
-
-
-def _positional(args: list[str], name: str, usage: str) -> tuple[str, list[str]]:
-    if args and args[0] in {"-h", "--help"}:
-        print(f"{usage}\n\nName the {name} and add --help to see every flag.")
-        sys.exit(0)
-    if not args or args[0].startswith("-"):
-        raise TwofoldError(f"{name} is missing; write {usage}")
-    return args[0], args[1:]
-
-
-def _has(args: list[str], flag: str) -> bool:
-    return any(arg.partition("=")[0] == flag for arg in args)
-
-
-def _take(args: list[str], flag: str) -> tuple[str, list[str]]:
-    """The value of a flag, and the arguments without both."""
-    args = [part for arg in args for part in (arg.split("=", 1) if _has([arg], flag) else [arg])]
-    at = args.index(flag)
-    if at + 1 == len(args) or args[at + 1].startswith("--"):
-        raise TwofoldError(f"{flag} needs a value")
-    return args[at + 1], args[:at] + args[at + 2 :]
-
-
-def _changed(settings: DataConfig, flags: DataConfig) -> DataConfig:
-    """A run's data with those settings replaced that were given as flags."""
-    given = {
-        field.name: getattr(flags, field.name)
-        for field in dataclasses.fields(flags)
-        if getattr(flags, field.name) != field.default
-    }
-    return dataclasses.replace(settings, **given)
-
-
-def _check_data(flags: Any) -> None:
-    """Refuses a data name or path that leads nowhere, before anything heavy is imported."""
-    from twofold.domains.image.names import check_data
-
-    check_data(_required(flags.data, "--data", "a name (twofold list), a folder or a file"))
-    if flags.test:
-        check_data(flags.test)
-
-
-def _check_name(recipe: Recipe, begun: Recipe) -> None:
-    if recipe.name != begun.name:
-        raise TwofoldError("--name cannot be changed: a run is read back by its recipe's name")
-
-
-def _required(value: Any, flag: str, what: str) -> Any:
-    if not value:
-        raise TwofoldError(f"{flag} is missing; it is {what}")
-    return value
-
-
-def _output(path: Path | None, suffix: str) -> Path:
-    path = _required(path, "--out", f"the file to write, *{suffix}")
-    assert path is not None
-    if path.suffix != suffix:
-        raise TwofoldError(f"--out is {path}; its name must end in {suffix}")
-    if path.is_dir():
-        raise TwofoldError(f"--out is {path}, a folder; name a file to write")
-    if not path.parent.is_dir():
-        raise TwofoldError(f"--out is {path}; the folder {path.parent} does not exist")
-    return path
 
 
 def _first_line(value: Any) -> str:

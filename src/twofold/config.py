@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import types
 import typing
@@ -110,8 +111,16 @@ def load_config(path: Path, recipe: Recipe | None = None) -> Config:
         refusal = unknown("recipe", name, RECIPES)
         raise TwofoldError(f"{refusal}; a recipe of your own must be handed over in Python")
     found = plain.pop("found", {})
-    config: Config = from_plain(Config(recipe=recipe or RECIPES[name]()), plain)
+    recipe = _with_objectives(recipe or RECIPES[name](), plain["recipe"].get("objectives"))
+    config: Config = from_plain(Config(recipe=recipe), plain)
     return dataclasses.replace(config, found=found)
+
+
+def _with_objectives(recipe: Recipe, listed: Any) -> Recipe:
+    """`recipe` with those of its objectives that a file lists, if it lists any."""
+    kept = {name: o for name, o in recipe.objectives.items() if name in (listed or {})}
+    weights = {name: weight for name, weight in recipe.weights.items() if name in kept}
+    return dataclasses.replace(recipe, objectives=kept, weights=weights) if kept else recipe
 
 
 def to_plain(value: Any) -> Any:
@@ -200,7 +209,11 @@ def _convert(kind: Any, default: Any, value: Any, where: str) -> Any:
     if typing.get_origin(kind) in (typing.Union, types.UnionType):
         if value is None and type(None) in options:
             return None
-        return _convert(next(o for o in options if o is not type(None)), default, value, where)
+        *others, last = (option for option in options if option is not type(None))
+        for option in others:
+            with contextlib.suppress(TwofoldError):
+                return _convert(option, default, value, where)
+        return _convert(last, default, value, where)
     if typing.get_origin(kind) is Literal:
         if value not in options:
             raise unknown(where, str(value), [str(option) for option in options])

@@ -34,7 +34,6 @@ class Console:
         recipe, found = whole.recipe, whole.found
         size = f"{found['channels']}x{found['height']}x{found['width']}"
         hardware = found["hardware"]
-        words = [name for name in drawn if recipe.prescription[name] == "invariant"]
         self._print(f"{recipe.name} on {data.note}", style="bold")
         self._print(
             f"{found['train_items']} training and {found['test_items']} test items of {size}; "
@@ -42,7 +41,10 @@ class Console:
             f"{hardware['precision']} on {hardware['device']} with "
             f"{_count(hardware['threads'], 'thread')}"
         )
-        self._print(f"ignores: {', '.join(words)}")
+        for does, words in _DOES.items():
+            names = [name for name in drawn if recipe.prescription[name] in words]
+            if names:
+                self._print(f"{does}: {', '.join(names)}")
         for name, count in found["negatives"].items():
             self._print(f"{name}: {count} negatives per anchor")
         for remark in remarks:
@@ -117,6 +119,9 @@ class _Training:
         )
 
 
+_DOES = {"ignores": {"invariant"}, "is blind to": {"blind"}, "keeps": {"sensitive", "both"}}
+
+
 def _count(number: int, thing: str) -> str:
     return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
 
@@ -127,6 +132,35 @@ def _loss(name: str, record: Mapping[str, Any]) -> str:
     if name in record["chance"]:
         text += f" (chance {record['chance'][name]:.2f}, floor {record['floor'][name]:.2f})"
     return text
+
+
+def print_proof(proof: Mapping[str, Any]) -> None:
+    """What each reading keeps of each augmentation, on standard output.
+
+    Under the name of a reading: how far a linear probe gets from chance to the ceiling.
+    """
+    found = proof["augmentations"]
+    readings = list(next(iter(found.values()))["readings"]) if found else []
+    table = Table("augmentation", "word", *readings, "probe", "alike", "verdict", box=None)
+    for name, one in found.items():
+        decisive = one["readings"][one["judged_on"]]
+        verdict, decoded = decisive["verdict"], decisive["decoded"]
+        table.add_row(
+            name,
+            one["word"] or "",
+            *(f"{seen['verdict']['share']:.2f}" for seen in one["readings"].values()),
+            f"{decoded['metric']} {decoded['value']:.3f}",
+            f"{verdict['alike']:.2f}",
+            _verdict(verdict),
+        )
+    width = max(RichConsole().width, 120)
+    RichConsole(highlight=False, width=width).print(table)
+
+
+def _verdict(verdict: Mapping[str, Any]) -> str:
+    if verdict["achieved"] is None:
+        return str(verdict["does"])
+    return f"{verdict['does']}, {'as' if verdict['achieved'] else 'not as'} prescribed"
 
 
 def print_figures(figures: Mapping[str, Any]) -> None:

@@ -51,5 +51,19 @@ def gather(embeddings: Tensor) -> Tensor:
     return torch.cat(differentiable.all_gather(embeddings))  # type: ignore[no-untyped-call]
 
 
+def mean(values: Tensor) -> Tensor:
+    """The mean over all ranks of a tensor of any shape, the same on each; not differentiable.
+
+    Example:
+        >>> mean(torch.tensor([1.0, 3.0])).tolist()  # a single process has it already
+        [1.0, 3.0]
+    """
+    if world_size() == 1:
+        return values
+    total = values.detach().clone()
+    distributed.all_reduce(total)
+    return total / world_size()
+
+
 def _running() -> bool:
     return distributed.is_available() and distributed.is_initialized()

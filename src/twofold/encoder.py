@@ -12,13 +12,16 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from twofold.adapters import adapt
 from twofold.checkpoint import load_tensors, save_tensors
 from twofold.domains import Data
+from twofold.erasure import Eraser
 from twofold.errors import TwofoldError
-from twofold.evaluate import features
-from twofold.folder import CONFIG, ENCODER
-from twofold.networks import build_encoder, num_features
+from twofold.evaluate.features import features
+from twofold.folder import CONFIG, ENCODER, ERASERS, PROJECTOR
+from twofold.networks import build_encoder, mlp, mlp_arguments, num_features
 from twofold.preprocess import Preprocess
+from twofold.reading import ALL, FEATURES, Reading, Readings
 
 
 class Encoder(nn.Module):
@@ -27,44 +30,74 @@ class Encoder(nn.Module):
     Args:
         backbone: A network with `num_features`.
         preprocess: From stored values to what the backbone reads.
-        spec: How `build_encoder` makes the backbone; None for a network of the user's own.
+        spec: How `build_encoder` makes the backbone, and under `adapters` how `adapt` goes on;
+            None for a network of the user's own.
+        projector: The head whose loss trained it, to read its layers.
+        erasers: What is projected out of each reading, by its name: that of augmentations to
+            which the encoder is blind.
     """
 
     def __init__(
-        self, backbone: nn.Module, preprocess: Preprocess, spec: Mapping[str, Any] | None = None
+        self,
+        backbone: nn.Module,
+        preprocess: Preprocess,
+        spec: Mapping[str, Any] | None = None,
+        projector: nn.Sequential | None = None,
+        erasers: Mapping[str, Eraser] | None = None,
     ) -> None:
         super().__init__()
         self.backbone, self.preprocess, self.spec = backbone, preprocess, spec
+        self.projector = projector
+        self.readings = Readings(backbone, projector, erasers)
 
     @property
     def num_features(self) -> int:
-        """Dimension of an embedding."""
+        """Dimension of an embedding of one route."""
         return num_features(self.backbone)
 
+    @property
+    def routes(self) -> tuple[str, ...]:
+        """Names of the routes; none if the network has no adapters."""
+        return self.readings.routes
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """Names of the layers that can be read."""
+        return self.readings.layers
+
+    def reading(self, *, route: str = ALL, layer: str = FEATURES) -> Reading:
+        """The network from images to the embeddings of one route, or of one layer."""
+        return Reading(self.readings, route=route, layer=layer).eval()
+
     def forward(self, images: Tensor) -> Tensor:
-        """Features `(batch, num_features)` of preprocessed images."""
-        result: Tensor = self.backbone(images)
+        """Features of preprocessed images, of every route side by side."""
+        result: Tensor = self.reading()(images)
         return result
 
     def embed(
         self,
         items: np.ndarray | Tensor,
         *,
+        route: str = ALL,
+        layer: str = FEATURES,
         batch_size: int = 512,
         device: str = "cpu",
         precision: str = "float32",
     ) -> np.ndarray:
-        """Embeddings `(n, num_features)` in float32 of items as they are stored.
+        """Embeddings `(n, dim)` in float32 of items as they are stored.
 
         Args:
             items: `(n, channels, height, width)`, or `(n, height, width)` for one channel, in the
                 range and type of the training data.
+            route: One of `routes`, or `all` for those of every route side by side.
+            layer: One of `layers`: the encoder's `features`, or a layer of the head that its loss
+                read, where what is prescribed `invariant` is recovered less easily.
             batch_size: Items encoded at a time.
             device: Where to compute.
             precision: `float32` or `bf16`.
         """
         return features(
-            self.backbone,
+            self.reading(route=route, layer=layer),
             self.preprocess.stored(items),
             self.preprocess,
             batch_size=batch_size,
@@ -73,9 +106,23 @@ class Encoder(nn.Module):
         ).numpy()
 
     def save(self, path: Path) -> None:
-        """Writes weights, network name and preprocessing to one safetensors file."""
+        """Writes weights, network name and preprocessing to one safetensors file.
+
+        Projector and erasers go to files of their own beside it, so that the encoder's holds
+        nothing that other libraries would stumble over.
+        """
         facts = {"spec": self.spec, "preprocess": dataclasses.asdict(self.preprocess)}
         save_tensors(path, self.backbone.state_dict(), facts)
+        if self.projector is not None:
+            shape = mlp_arguments(self.projector)
+            save_tensors(path.with_name(PROJECTOR), self.projector.state_dict(), {"mlp": shape})
+        if erasers := self.readings.erasers:
+            tensors = {
+                f"{name}/{key}": tensor
+                for name, eraser in erasers.items()
+                for key, tensor in eraser.state_dict().items()
+            }
+            save_tensors(path.with_name(ERASERS), tensors, {"readings": list(erasers)})
 
 
 def load(run: str | Path, *, backbone: nn.Module | None = None) -> Encoder:
@@ -101,7 +148,7 @@ def load(run: str | Path, *, backbone: nn.Module | None = None) -> Encoder:
         raise TwofoldError(
             f"{path} holds a network of your own; pass it: load({str(run)!r}, backbone=...)"
         )
-    network = backbone if backbone is not None else build_encoder(**spec)
+    network = backbone if backbone is not None else build(spec)
     try:
         network.load_state_dict(tensors)
     except RuntimeError as error:
@@ -110,28 +157,67 @@ def load(run: str | Path, *, backbone: nn.Module | None = None) -> Encoder:
     preprocess = facts["preprocess"]
     for name in ("mean", "std"):
         preprocess[name] = tuple(preprocess[name])
-    return Encoder(network.eval(), Preprocess(**preprocess), spec)
+    projector = _load_projector(path.with_name(PROJECTOR))
+    erasers = _load_erasers(path.with_name(ERASERS))
+    return Encoder(network.eval(), Preprocess(**preprocess), spec, projector, erasers)
+
+
+def build(spec: Mapping[str, Any]) -> nn.Module:
+    """The network that a specification describes, with its adapters if it has any."""
+    plain = {name: value for name, value in spec.items() if name != "adapters"}
+    network = build_encoder(**plain)
+    return adapt(network, **spec["adapters"]) if "adapters" in spec else network
+
+
+def _load_projector(path: Path) -> nn.Sequential | None:
+    if not path.exists():
+        return None
+    tensors, facts = load_tensors(path)
+    shape = dict(facts["mlp"])
+    projector = mlp(*shape.pop("widths"), **shape)
+    projector.load_state_dict(tensors)
+    return projector.eval()
+
+
+def _load_erasers(path: Path) -> dict[str, Eraser]:
+    if not path.exists():
+        return {}
+    tensors, facts = load_tensors(path)
+    erasers = {}
+    for name in facts["readings"]:
+        dim, rank = tensors[f"{name}/left"].shape
+        erasers[name] = Eraser(dim, rank)
+        state = {key: tensors[f"{name}/{key}"] for key in erasers[name].state_dict()}
+        erasers[name].load_state_dict(state)
+    return erasers
 
 
 def untrained(encoder: Encoder, *, seed: int) -> nn.Module:
-    """The same network before any training: the baseline to beat.
+    """The same network before any training, every route of it: the baseline to beat.
 
     A network of the user's own is copied and every module that can be is reset.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         if encoder.spec is not None:
-            return build_encoder(**encoder.spec).eval()
+            return Reading(Readings(build(encoder.spec))).eval()
         fresh = copy.deepcopy(encoder.backbone)
         for module in fresh.modules():
             reset = getattr(module, "reset_parameters", None)
             if callable(reset):
                 reset()
-        return fresh.eval()
+        return Reading(Readings(fresh)).eval()
 
 
 def write_embeddings(
-    encoder: Encoder, data: Data, out: Path, *, part: str, device: str
+    encoder: Encoder,
+    data: Data,
+    out: Path,
+    *,
+    part: str,
+    device: str,
+    route: str = ALL,
+    layer: str = FEATURES,
 ) -> tuple[int, int]:
     """Writes embeddings, ids and labels of a part of some data to an .npz file.
 
@@ -141,6 +227,8 @@ def write_embeddings(
         out: The file.
         part: `train`, `test` or `all`; all items of one array come in the order of the array.
         device: Where to compute.
+        route: As of `Encoder.embed`.
+        layer: As of `Encoder.embed`.
 
     Returns:
         The shape of the embeddings.
@@ -148,7 +236,10 @@ def write_embeddings(
     sources = {"train": [data.train], "test": [data.test], "all": [data.train, data.test]}[part]
     arrays: dict[str, np.ndarray] = {
         "embeddings": np.concatenate(
-            [encoder.embed(source.items, device=device) for source in sources]
+            [
+                encoder.embed(source.items, device=device, route=route, layer=layer)
+                for source in sources
+            ]
         ),
         "ids": np.concatenate([np.asarray(source.ids, dtype=str) for source in sources]),
     }

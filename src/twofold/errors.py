@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
-_SHOWN = 20  # names listed in one line
+_SHOWN = 16  # names listed in one line
 
 
 class TwofoldError(ValueError):

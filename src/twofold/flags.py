@@ -64,6 +64,24 @@ class Evaluate:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Prove:
+    """Find out what an encoder keeps of each augmentation."""
+
+    data: Annotated[DataConfig, _FLAT] = field(default_factory=DataConfig)
+    augmentations: tuple[str, ...] = ()
+    """Which to look at; those prescribed something but off, or all of an encoder by name."""
+    ceiling_epochs: int = 2
+    """Epochs of encoders trained to recover one augmentation alone, beside which a run's is judged;
+    0 for none."""
+    pretrained: bool = False
+    """Fetch the published weights of an encoder by name; they are random otherwise."""
+    seed: int = 0
+    """Of draws, probes, splits and random weights for an encoder by name; a run has its own."""
+    out: Path | None = None
+    """File to write for an encoder by name, .json; a run's findings go to its evaluation.json."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Embed:
     """Write the embeddings of any items."""
 
@@ -72,6 +90,10 @@ class Embed:
     """File to write, .npz: embeddings, ids, and labels if there are any."""
     part: Literal["all", "train", "test"] = "all"
     """Which part of the data."""
+    route: str = "all"
+    """Whose features, of an encoder with routes; all puts them side by side."""
+    layer: str = "features"
+    """features, or projector.1 and so on for a layer of the head."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,10 +16,26 @@ METRICS = "metrics.jsonl"
 CHECKPOINTS = "checkpoints"
 CANDIDATES = "candidates"
 ENCODER = "encoder.safetensors"
+PROJECTOR = "projector.safetensors"
+ERASERS = "erasers.safetensors"
+CEILINGS = "ceilings"
 EVALUATION = "evaluation.json"
 ARTEFACTS = "evaluation.npz"
 REPORT = "report.html"
 SKIPPED = "skipped.tsv"
+
+_FILES = (
+    CONFIG,
+    METRICS,
+    ENCODER,
+    PROJECTOR,
+    ERASERS,
+    EVALUATION,
+    ARTEFACTS,
+    REPORT,
+    SKIPPED,
+)
+_FOLDERS = (CHECKPOINTS, CANDIDATES, CEILINGS)
 
 
 def check_new(folder: Path, *, overwrite: bool = False) -> None:
@@ -57,9 +73,9 @@ def check_run(folder: Path) -> Path:
 
 def clear(folder: Path) -> None:
     """Removes what a run leaves, and nothing else."""
-    for name in (CONFIG, METRICS, ENCODER, EVALUATION, ARTEFACTS, REPORT, SKIPPED):
+    for name in _FILES:
         (folder / name).unlink(missing_ok=True)
-    for name in (CHECKPOINTS, CANDIDATES):
+    for name in _FOLDERS:
         shutil.rmtree(folder / name, ignore_errors=True)
 
 

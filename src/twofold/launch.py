@@ -6,12 +6,12 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 
 from twofold import __version__
-from twofold.augment import Views, substitutions
+from twofold.assembly import add_adapters, build_views, describe, find_known, for_channels
+from twofold.augment import substitutions
 from twofold.config import Config, DataConfig
 from twofold.display import Console
 from twofold.distributed import refuse_several
@@ -19,14 +19,15 @@ from twofold.domains import Data, Source, split
 from twofold.domains.image import open_data
 from twofold.encoder import Encoder
 from twofold.errors import TwofoldError
+from twofold.evaluate import blinded
 from twofold.folder import CONFIG, ENCODER, SKIPPED, clear, write_atomically
 from twofold.hardware import Hardware, detect
 from twofold.loader import Loader
 from twofold.method import Method
 from twofold.monitor import Monitor
 from twofold.networks import build_encoder, check_reads
-from twofold.objectives import Known
 from twofold.preprocess import Preprocess, measure
+from twofold.reading import Readings
 from twofold.recipes import Recipe
 from twofold.train import Outcome, fit
 
@@ -61,11 +62,13 @@ def start(
     hardware = _hardware(whole)
     preprocess = measure(trained.items)
     recipe, remarks = _with_batches(whole.recipe, len(trained))
+    recipe = for_channels(recipe, trained.channels)
     whole = dataclasses.replace(whole, recipe=recipe)
     network = recipe.encoder if backbone is None else type(backbone).__name__
     whole = _record(whole, data, preprocess, hardware, network)
 
     views = build_views(recipe, trained, settings.seed)
+    known = find_known(recipe, trained, views)
     torch.manual_seed(settings.seed)
     spec: dict[str, Any] | None = None
     if backbone is None:
@@ -77,13 +80,12 @@ def start(
             "stem": recipe.stem,
         }
         backbone = build_encoder(**spec)
+    backbone, spec = add_adapters(recipe, backbone, spec)
     early, late = recipe.view_sizes(preprocess.size)
     for size in {preprocess.size, early, late}:
         check_reads(backbone, channels=trained.channels, size=size)
     change = recipe.early_share * recipe.epochs * (len(trained) // recipe.batch_size)
-    method = Method(
-        backbone, recipe.objectives, encode=recipe.encode, known=_known(recipe, trained)
-    )
+    method = Method(backbone, recipe.learned, encode=recipe.encode, known=known)
     loader = Loader(
         trained.items,
         trained.labels,
@@ -95,10 +97,13 @@ def start(
         threads=hardware.loader_threads,
         seed=settings.seed,
     )
+    about, sentences = describe(recipe, method)
+    whole = dataclasses.replace(whole, found={**whole.found, **about})
     if overwrite:
         clear(folder)
     whole.save(folder / CONFIG)
     _list_skipped(data, folder)
+    remarks += sentences
     remarks += substitutions(recipe.augmentations, recipe.prescription, trained.channels)
     console.begin(whole, data, list(views.augmentations), remarks)
     with console.training(recipe, loader.steps_per_epoch) as display:
@@ -117,7 +122,21 @@ def start(
             display=display,
         )
     if outcome.finished:
-        Encoder(method.encoder, preprocess, spec).save(folder / ENCODER)
+        projector = method.projector() if recipe.choose == "last" else None
+        blind = {
+            name: kind
+            for name, kind in views.augmentations.items()
+            if recipe.prescription[name] == "blind"
+        }
+        erasers = blinded(
+            Readings(method.encoder, projector),
+            blind,
+            trained.items,
+            preprocess,
+            seed=settings.seed,
+            device=hardware.device,
+        )
+        Encoder(method.encoder, preprocess, spec, projector, erasers).save(folder / ENCODER)
     console.end(folder, outcome)
     return outcome
 
@@ -137,43 +156,6 @@ def open_config(settings: DataConfig, seed: int, data: Any = None) -> Data:
         test_fraction=settings.test_fraction,
         image_size=settings.image_size,
         seed=seed,
-    )
-
-
-def build_views(recipe: Recipe, source: Source, seed: int) -> Views:
-    """The views that a recipe makes of a source's items."""
-    return Views(
-        recipe.augmentations,
-        recipe.prescription,
-        channels=source.channels,
-        size=recipe.view_size or min(source.height, source.width),
-        seed=seed,
-        num_views=recipe.num_views,
-        asymmetry=recipe.asymmetry,
-    )
-
-
-def _known(recipe: Recipe, source: Source) -> Known:
-    """What objectives may know of the items; refuses to learn from labels there are not."""
-    for name, objective in recipe.objectives.items():
-        if objective.uses_labels and source.labels is None:
-            raise TwofoldError(
-                f"objective {name!r} of {recipe.name} learns from labels, and '{source.name}' has "
-                "none; keep the files in one folder per class, or name the labels with --label-key"
-            )
-    if source.labels is None or source.classes:
-        return Known(items=len(source), classes=source.classes)
-    targets = source.labels.reshape(len(source), -1).astype(np.float64)
-    deviation = targets.std(axis=0)
-    if not deviation.all():
-        raise TwofoldError(
-            f"labels of '{source.name}' are the same number for all items; there is nothing to "
-            "learn from them"
-        )
-    return Known(
-        items=len(source),
-        target_mean=tuple(targets.mean(axis=0).tolist()),
-        target_std=tuple(deviation.tolist()),
     )
 
 
@@ -223,7 +205,7 @@ def _record(
         "network": network,
         "negatives": {
             name: count
-            for name, objective in whole.recipe.objectives.items()
+            for name, objective in whole.recipe.learned.items()
             if (count := objective.num_negatives(whole.recipe.batch_size)) is not None
         },
         "preprocess": dataclasses.asdict(preprocess),

@@ -48,9 +48,9 @@ class Monitor:
         self.preprocess, self.hardware = preprocess, hardware
         index = np.arange(min(_HEALTH_ITEMS, len(self.bank)))
         images = preprocess.unit(self.bank.items[index])
-        pair = views(images, index, _EPOCH)[0]
+        pair = views(images, index, _EPOCH)[0][: views.num_views]
         if len(pair) < 2:
-            pair += views(images, index, _EPOCH + 1)[0]
+            pair += views(images, index, _EPOCH + 1)[0][:1]
         self.pair = [view.numpy() for view in pair[:2]]
 
     def __call__(self, encoder: nn.Module) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,15 +12,24 @@ from typing import Any
 import numpy as np
 from torch import nn
 
+from twofold.assembly import build_views
 from twofold.config import Config, change, load_config
 from twofold.display import Console
 from twofold.domains import Data
 from twofold.encoder import Encoder, load, untrained
 from twofold.errors import TwofoldError
 from twofold.evaluate import evaluate
-from twofold.folder import ARTEFACTS, CONFIG, EVALUATION, check_new, write_atomically
+from twofold.folder import (
+    ARTEFACTS,
+    CEILINGS,
+    CONFIG,
+    EVALUATION,
+    check_new,
+    write_atomically,
+)
 from twofold.hardware import detect
-from twofold.launch import build_views, open_config, start
+from twofold.launch import open_config, start
+from twofold.proof import CEILING_EPOCHS, prove
 from twofold.recipes import Recipe, recipe_by_name
 
 
@@ -60,7 +70,7 @@ class Run:
         data = data or self.open()
         with Console(quiet=quiet).task("evaluating") as progress:
             figures, artefacts = evaluate(
-                encoder.backbone,
+                encoder.reading(),
                 data,
                 encoder.preprocess,
                 untrained=untrained(encoder, seed=settings.seed),
@@ -68,12 +78,52 @@ class Run:
                 device=detect(device=settings.device).device,
                 progress=progress,
             )
-        text = json.dumps(figures, indent=2) + "\n"
-        write_atomically(self.folder / EVALUATION, text.encode())
+        self._write_down(figures)
         packed = io.BytesIO()
         np.savez_compressed(packed, **artefacts)  # type: ignore[arg-type]
         write_atomically(self.folder / ARTEFACTS, packed.getvalue())
         return figures
+
+    def prove(
+        self,
+        data: Data | None = None,
+        *,
+        augmentations: Sequence[str] = (),
+        ceiling_epochs: int = CEILING_EPOCHS,
+        backbone: nn.Module | None = None,
+        quiet: bool = False,
+    ) -> dict[str, Any]:
+        """Finds out what the encoder keeps of each augmentation, and whether that was prescribed.
+
+        Adds its findings to `evaluation.json` under `prescription`, and returns them.
+
+        Args:
+            data: Items to prove it on; the run's own if None.
+            augmentations: Which to look at; those prescribed something but `off` if none.
+            ceiling_epochs: Epochs of an encoder for each augmentation that is trained to recover
+                it alone; 0 for none.
+            backbone: The network, if the run trained one of the user's own.
+            quiet: Whether to print nothing.
+        """
+        whole = self.config
+        encoder = self.encoder(backbone=backbone)
+        own = encoder.spec is None  # no more of such networks can be built
+        with Console(quiet=quiet).task("proving") as progress:
+            proof = prove(
+                encoder,
+                data or self.open(),
+                whole.recipe,
+                words=whole.recipe.prescription,
+                names=augmentations,
+                whole=None if own else whole,
+                ceilings=self.folder / CEILINGS,
+                ceiling_epochs=ceiling_epochs,
+                device=detect(device=whole.settings.device).device,
+                seed=whole.settings.seed,
+                progress=progress,
+            )
+        self._write_down({"prescription": proof})
+        return proof
 
     def report(self) -> Path:
         """Writes `report.html` and returns its path."""
@@ -87,6 +137,15 @@ class Run:
         if data is not None:
             views = build_views(self.config.recipe, data.train, self.config.settings.seed)
         return write(self.folder, data, views)
+
+    def _write_down(self, found: Mapping[str, Any]) -> None:
+        """Adds to `evaluation.json`, in place of what was found before under the same names."""
+        path = self.folder / EVALUATION
+        try:
+            before = json.loads(path.read_text())
+        except (FileNotFoundError, json.JSONDecodeError):
+            before = {}
+        write_atomically(path, (json.dumps({**before, **found}, indent=2) + "\n").encode())
 
 
 def pretrain(

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from twofold import checkpoint
-from twofold.balance import Weighted
+from twofold.balance import Balancer, Weighing, build_balancer
 from twofold.choice import Choice
 from twofold.errors import TwofoldError
 from twofold.folder import CHECKPOINTS, METRICS, read_metrics, write_atomically
@@ -58,18 +58,17 @@ class Outcome:
 def step(
     method: nn.Module,
     batch: Batch,
-    balancer: Callable[[Mapping[str, Tensor]], Tensor],
+    balancer: Balancer,
     optimizer: torch.optim.Optimizer,
     hardware: Hardware,
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """One update of the weights; returns the loss and that of each objective, detached."""
     with hardware.autocast():
         losses: dict[str, Tensor] = method(batch)
-    total = balancer(losses)
     optimizer.zero_grad()
-    total.backward()  # type: ignore[no-untyped-call]
+    total = balancer.backward(losses)
     optimizer.step()
-    return total.detach(), {name: loss.detach() for name, loss in losses.items()}
+    return total, {name: loss.detach() for name, loss in losses.items()}
 
 
 def fit(
@@ -110,16 +109,16 @@ def fit(
     method.train()
     optimizer = build_optimizer(recipe.optimizer, method, fixed=method.fixed_rate())
     peak = recipe.optimizer.peak(recipe.batch_size)
-    balancer = Weighted(recipe.weights)
+    balancer = _balancer(recipe, method).to(hardware.device)
     steps = recipe.epochs * loader.steps_per_epoch
-    start = checkpoint.restore(folder / CHECKPOINTS, method, optimizer)
+    start = checkpoint.restore(folder / CHECKPOINTS, method, optimizer, balancer)
     log = Log(folder, start, method, recipe, display)
     choice = Choice(folder, recipe.choose)
     done, saved_at = start, time.monotonic()
 
     def save() -> None:
         log.flush()
-        checkpoint.save_checkpoint(folder / CHECKPOINTS, method, optimizer, done)
+        checkpoint.save_checkpoint(folder / CHECKPOINTS, method, optimizer, balancer, done)
 
     with _interruptible() as interrupted, _threads(hardware.threads):
         for batch in loader.batches(start, steps):
@@ -129,10 +128,13 @@ def fit(
             total, losses = step(method, batch, balancer, optimizer, hardware)
             done += 1
             method.after_update(done / steps)
-            log.step(done, (done - 1) // loader.steps_per_epoch, total, losses, rate)
+            before = (done - 1) // loader.steps_per_epoch
+            log.step(done, before, total, losses, rate, balancer.reading)
 
             epoch, left = divmod(done, loader.steps_per_epoch)
             last = done == steps
+            if left == 0:
+                balancer.end_epoch()
             if left == 0 and monitor and (last or epoch % monitor_every == 0):
                 log.flush()
                 record = log.epoch(done, epoch, monitor(method.encoder))
@@ -147,6 +149,19 @@ def fit(
         chosen = choice.conclude(method.encoder, recipe.epochs)
         log.end(done, sum(p.numel() for p in method.encoder.parameters()), chosen)
     return Outcome(done, steps)
+
+
+def _balancer(recipe: Recipe, method: Method) -> Balancer:
+    """What makes one update of the method's losses, gradients compared on weights they share."""
+    names = list(method.objectives)
+    return build_balancer(
+        recipe.balance,
+        names,
+        weights=recipe.loss_weights,
+        floors={name: floor for name, (_, floor) in method.bounds(recipe.batch_size).items()},
+        layer=method.shared_layer(recipe.balance.layer)[1] if len(names) > 1 else None,
+        shared=method.shared_parameters(),
+    )
 
 
 class Log:
@@ -165,18 +180,24 @@ class Log:
         self._elapsed = kept[-1]["elapsed"] if kept else 0.0
         self._began = self._mark = time.monotonic()
         self._pending: list[dict[str, Any]] = []
-        bounds = {name: o.bounds(recipe.batch_size) for name, o in method.objectives.items()}
+        bounds = method.bounds(recipe.batch_size)
         self._bounds = {
-            "chance": {name: b[0] for name, b in bounds.items() if b},
-            "floor": {name: b[1] for name, b in bounds.items() if b},
+            "chance": {name: chance for name, (chance, _) in bounds.items()},
+            "floor": {name: floor for name, (_, floor) in bounds.items()},
         }
 
     def step(
-        self, step: int, epoch: int, total: Tensor, losses: Mapping[str, Tensor], rate: float
+        self,
+        step: int,
+        epoch: int,
+        total: Tensor,
+        losses: Mapping[str, Tensor],
+        rate: float,
+        balance: Weighing,
     ) -> None:
         """Remembers a step; every few of them are read back from the device and written."""
         record = {"kind": "step", "step": step, "epoch": epoch, "loss": total, "losses": losses}
-        self._pending.append(record | {"lr": rate})
+        self._pending.append(record | {"lr": rate, "balance": balance})
         if len(self._pending) >= _FLUSH:
             self.flush()
 
@@ -187,7 +208,9 @@ class Log:
         records = []
         for record in self._pending:
             losses = {name: float(loss) for name, loss in record["losses"].items()}
+            balance = record.pop("balance").plain()
             read = {"loss": float(record["loss"]), "losses": losses}
+            read |= {"balance": balance} if balance else {}
             records.append(record | read | self._bounds)
         now = time.monotonic()
         rate = self.recipe.batch_size * len(records) / max(now - self._mark, 1e-9)

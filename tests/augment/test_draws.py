@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy import stats
 
-from twofold.augment.draws import permutation, philox, uniforms
+from twofold.augment.draws import permutation, philox, subset, uniforms
 from twofold.errors import TwofoldError
 
 PUBLISHED = {
@@ -103,3 +103,33 @@ def test_a_shared_stream_is_that_of_the_first_view():
     shared = numbers(range(9), view=3, shared=True)
     np.testing.assert_array_equal(shared, numbers(range(9), view=0))
     assert not np.isin(shared, numbers(range(9), view=3)).any()
+
+
+def test_a_view_has_the_numbers_of_the_view_its_stream_names():
+    sources, count = (0, 1, 0, 3, 1), 6
+    index, view = np.arange(40), np.arange(40) % 5
+    streams = {("crop", sources): count, ("flip", False): 2, ("hue", True): 5}
+    drawn = uniforms(streams, seed=7, epoch=3, index=index, view=view)
+    for row in range(40):
+        alone = numbers([row], count, view=sources[view[row]])
+        np.testing.assert_array_equal(drawn["crop", sources][row], alone[0])
+    np.testing.assert_array_equal(
+        numbers(index, count, view=2, shared=sources), numbers(index, count, view=0)
+    )
+    np.testing.assert_array_equal(drawn["flip", False], numbers(index, 2, stream="flip", view=view))
+
+
+def test_a_subset_has_any_size_and_any_members_alike():
+    rng = np.random.default_rng(0)
+    chosen = subset(rng.random(60_000), rng.random((4, 60_000)))
+    sizes, counts = np.unique(chosen.sum(axis=0), return_counts=True)
+    assert sizes.tolist() == [1, 2, 3, 4]
+    assert stats.chisquare(counts).pvalue > 1e-3
+    for size, kinds in ((1, 4), (2, 6), (3, 4)):
+        _, counts = np.unique(chosen[:, chosen.sum(axis=0) == size], axis=1, return_counts=True)
+        assert len(counts) == kinds
+        assert stats.chisquare(counts).pvalue > 1e-3
+
+
+def test_a_subset_of_nothing_is_nothing():
+    assert subset(np.array([0.2, 0.9]), np.empty((0, 2))).shape == (0, 2)

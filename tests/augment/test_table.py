@@ -13,7 +13,15 @@ import pytest
 
 from twofold.augment.augmentation import Augmentation
 from twofold.augment.spatial import Affine, ResizedCrop, RotateFree
-from twofold.augment.table import IMAGE, check, substitutions
+from twofold.augment.table import (
+    IMAGE,
+    check,
+    check_repeats,
+    check_select,
+    check_small_views,
+    small_side,
+    substitutions,
+)
 from twofold.augment.textural import Blur, Cutout, MotionBlur, Noise
 from twofold.augment.tonal import Brightness, ChannelGain, ChannelMean, ChannelOffset, Hue, Solarize
 from twofold.errors import TwofoldError
@@ -168,3 +176,88 @@ def test_an_augmentation_without_a_stage_method_says_so():
     ):
         with pytest.raises(NotImplementedError):
             call()
+
+
+@pytest.mark.parametrize(
+    ("refused", "message"),
+    [
+        (lambda: check_repeats(IMAGE, {"rotat": (1,)}, 2), "did you mean 'rotate'"),
+        (
+            lambda: check_repeats(IMAGE, {"rotate": (1, 2)}, 2),
+            r"repeats of rotate is \(1, 2\); it must name views in \[1, 2\), which then repeat",
+        ),
+        (lambda: check_repeats(IMAGE, {"rotate": (0,)}, 3), r"name views in \[1, 3\)"),
+        (lambda: check_small_views(-1, 0.5), "small_views is -1; it must be at least 0"),
+        (lambda: check_small_views(0, 0.0), r"small_size is 0.0; it must be in \(0, 1\]"),
+        (lambda: check_small_views(2, 1.5), "small_size is 1.5"),
+        (lambda: check_select("subsets", {}), "unknown way to select 'subsets'; did you mean"),
+        (
+            lambda: check_select("subset", {"blur": (1.0, 0.1)}),
+            "asymmetry is given for blur, but select='subset' applies the same in all views",
+        ),
+    ],
+)
+def test_what_views_cannot_be_is_refused_in_one_line(refused, message):
+    with pytest.raises(TwofoldError, match=message) as error:
+        refused()
+    assert "\n" not in str(error.value)
+
+
+def test_what_views_can_be_passes():
+    check_repeats(IMAGE, {"rotate": (2, 1), "hue": ()}, 3)
+    check_small_views(0, 1.0)
+    check_select("subset", {})
+    check_select("each", {"blur": (1.0, 0.1)})
+
+
+def test_small_views_keep_enough_pixels_and_never_outgrow_the_others():
+    for size in range(4, 100):
+        for share in (0.01, 0.3, 0.5, 1.0):
+            side = small_side(size, share)
+            assert side == max(round(share * size), min(8, size))
+            assert min(8, size) <= side <= size
+
+
+def test_a_crops_quantities_are_the_centre_and_size_of_its_box():
+    crop = ResizedCrop()
+    drawn = crop.draw(np.random.default_rng(0).random((500, crop.num_uniforms)))
+    found = crop.quantities(drawn)
+    top, left, height, width = crop.box(drawn, 40_000, 20_000).T
+    assert list(found) == ["centre_x", "centre_y", "height", "width"]
+    pixels = {
+        "centre_x": (left + width / 2) / 20_000,
+        "centre_y": (top + height / 2) / 40_000,
+        "height": height / 40_000,
+        "width": width / 20_000,
+    }
+    for name, expected in pixels.items():
+        np.testing.assert_allclose(found[name], expected, atol=1e-4)
+
+
+def test_angles_that_go_round_become_sine_and_cosine():
+    degrees = np.array([-180.0, -90.0, 0.0, 45.0, 180.0])
+    for augmentation, drawn in (
+        (RotateFree(degrees=180), {"angle": degrees}),
+        (Hue(strength=0.5), {"shift": degrees / 360}),
+    ):
+        found = augmentation.quantities(drawn)
+        assert list(found) == ["sine", "cosine"]
+        half = math.sqrt(0.5)
+        np.testing.assert_allclose(found["sine"], [0, -1, 0, half, 0], atol=1e-15)
+        np.testing.assert_allclose(found["cosine"], [-1, 0, 1, half, -1], atol=1e-15)
+    assert list(RotateFree(degrees=90).quantities({"angle": degrees})) == ["angle"]
+    assert list(Hue(strength=0.25).quantities({"shift": degrees})) == ["shift"]
+
+
+@pytest.mark.parametrize("augmentation", EVERY, ids=by_class)
+def test_quantities_are_finite_and_others_than_named_as_recorded(augmentation):
+    drawn = augmentation.draw(np.random.default_rng(1).random((50, augmentation.num_uniforms)))
+    found = augmentation.quantities(drawn)
+    assert bool(found) == (augmentation.target != "binary")
+    assert all(value.shape == (50,) and np.isfinite(value).all() for value in found.values())
+    if isinstance(augmentation, ResizedCrop):
+        return
+    assert set(found) == set(augmentation.parameters)
+    for name, value in found.items():
+        logarithm = isinstance(augmentation, Affine) and name == "scale"
+        np.testing.assert_array_equal(value, np.log(drawn[name]) if logarithm else drawn[name])

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from twofold.networks import ResNet, build_encoder
+from twofold.networks import ResNet, build_encoder, convolve
 from twofold.networks.resnet import Block
 
 
@@ -58,3 +58,42 @@ def test_one_pixel_is_convolved_as_with_the_stride():
     block(maps)
     expected = F.conv2d(maps, block.conv1.weight, stride=2, padding=1)
     assert torch.allclose(seen["convolved"], expected, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "conv",
+    [
+        torch.nn.Conv1d(4, 8, 5, stride=2, padding=2, groups=2),
+        torch.nn.Conv2d(4, 8, 3, stride=2, padding=4, dilation=2),
+        torch.nn.Conv2d(4, 8, (1, 3), stride=3, padding=(2, 3), bias=False),
+        torch.nn.Conv2d(4, 8, 3, stride=2, padding=2, padding_mode="replicate"),
+        torch.nn.Conv3d(4, 8, 3, stride=2, padding=1),
+        torch.nn.utils.parametrizations.weight_norm(torch.nn.Conv2d(4, 8, 3, 2, 1)),
+    ],
+    ids=str,
+)
+def test_every_convolution_of_one_pixel_is_as_with_its_stride(conv):
+    maps = torch.randn(3, 4, *[1] * len(conv.kernel_size))
+    assert torch.allclose(convolve(conv, maps), conv(maps), atol=1e-6)
+
+
+@pytest.mark.parametrize("size", [1, 6])
+def test_a_convolution_with_another_weight(size):
+    conv, maps = torch.nn.Conv2d(4, 8, 3, 2, 1), torch.randn(3, 4, size, size)
+    weight = torch.randn_like(conv.weight, requires_grad=True)
+    found = convolve(conv, maps, weight=weight)
+    assert torch.allclose(found, F.conv2d(maps, weight, conv.bias, 2, 1), atol=1e-5)
+    found.sum().backward()
+    assert weight.grad is not None
+    assert conv.weight.grad is None
+
+
+@pytest.mark.parametrize("layer", [torch.nn.Conv1d, torch.nn.Conv2d, torch.nn.Conv3d])
+def test_one_pixel_in_bfloat16_has_a_sound_gradient(layer):
+    torch.manual_seed(0)
+    conv = layer(64, 64, 3, stride=2, padding=1, bias=False)
+    maps = torch.randn(256, 64, *[1] * len(conv.kernel_size))
+    with torch.autocast("cpu", torch.bfloat16):
+        convolve(conv, maps).float().pow(2).mean().backward()
+    assert torch.isfinite(conv.weight.grad).all()
+    assert conv.weight.grad.flatten(2)[..., 0].abs().max() == 0

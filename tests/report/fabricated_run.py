@@ -7,6 +7,7 @@ import yaml
 
 from twofold.augment import IMAGE, Views
 from twofold.domains import Data, Source
+from twofold.evaluate.prescription import judge
 
 NAMES = ("<script>alert(1)</script>", "Coat & tie", "Ankle boot")
 EPOCHS, STEPS = 3, 20
@@ -121,6 +122,58 @@ def evaluation():
         "protocol": {"k": 20, "temperature": 0.07, "seed": 0},
     }
     return {"knn": one, "linear": {**one, "accuracy": figure(0.651)}}
+
+
+def seen(value, word, *, chance=0.0, top=0.8, alike=0.6, metric="R²"):
+    """What a proof writes down of one reading; its MLP probe gets half of the way to the top."""
+
+    def decoded(value):
+        return {"metric": metric, "chance": chance, **figure(value)}
+
+    similarity = {"random": 0.0, "nearest": figure(0.4), **figure(alike)}
+    evidence = {"similarity": similarity, "decoded": decoded(value)}
+    evidence["decoded_mlp"] = decoded((value + top) / 2)
+    return {**evidence, "verdict": judge(evidence, word, ceiling=top)}
+
+
+def augmentation(word, readings, *, top=0.8, ceiling=0.8):
+    """What a proof writes down of one augmentation, judged on its first reading."""
+    reached = None
+    if ceiling is not None:
+        reached = {"metric": "R²", "chance": 0.0, **figure(ceiling)}
+    judged_on = next(iter(readings))
+    return {
+        "word": word,
+        "ceiling": reached,
+        "top": top,
+        "readings": readings,
+        "judged_on": judged_on,
+    }
+
+
+def proof():
+    """Four words of which that of `flip` was not achieved, and an augmentation without one."""
+    return {
+        "augmentations": {
+            "crop": augmentation("invariant", {"features": seen(0.5, "invariant")}),
+            "flip": augmentation(
+                "sensitive",
+                {
+                    "features": seen(0.4, "sensitive"),
+                    "projector.1": seen(-0.9, "sensitive"),
+                },
+            ),
+            "hue": augmentation("both", {"features": seen(0.76, "both")}),
+            "random_noise": augmentation(None, {"features": seen(0.08, None)}),
+            "blur": augmentation("blind", {"features": seen(0.04, "blind")}),
+        },
+        "protocol": {"seed": 0, "ceiling_epochs": 2},
+    }
+
+
+def write_proof(run_dir, proof):
+    text = json.dumps({**evaluation(), "prescription": proof})
+    (run_dir / "evaluation.json").write_text(text)
 
 
 def arrays(data):

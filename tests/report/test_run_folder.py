@@ -1,5 +1,7 @@
 import json
 
+import pytest
+
 from twofold.report.run_folder import read
 
 
@@ -27,9 +29,10 @@ def test_a_broken_line_in_the_middle_is_counted(tmp_path):
     assert "1 of the lines of metrics.jsonl could not be read." in run.notes
 
 
-def test_broken_evaluation_is_noted(tmp_path):
+@pytest.mark.parametrize("written", [b"{", b"\xff\xfe"])
+def test_broken_evaluation_is_noted(tmp_path, written):
     write_lines(tmp_path, [])
-    (tmp_path / "evaluation.json").write_text("{")
+    (tmp_path / "evaluation.json").write_bytes(written)
     (tmp_path / "evaluation.npz").write_bytes(b"PK nothing")
     notes = read(tmp_path).notes
     assert "evaluation.json could not be read." in notes

@@ -5,6 +5,7 @@ from . import filters as filters
 from . import geometry as geometry
 from . import spatial as spatial
 from . import table as table
+from . import target as target
 from . import textural as textural
 from . import tonal as tonal
 from . import views as views
@@ -14,5 +15,6 @@ from .draws import uniforms as uniforms
 from .table import IMAGE as IMAGE
 from .table import WORDS as WORDS
 from .table import substitutions as substitutions
+from .target import Target as Target
 from .views import Draws as Draws
 from .views import Views as Views

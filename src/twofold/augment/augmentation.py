@@ -72,6 +72,14 @@ class Augmentation:
         """What was done to one sample, in a word or two."""
         return self.words.format(**values)
 
+    def quantities(self, values: Values) -> dict[str, np.ndarray]:
+        """What a predictor recovers, `(n,)` by name, from what was drawn; nothing if binary.
+
+        Numbers that lie close where samples look alike: an angle of a full circle becomes its sine
+        and cosine.
+        """
+        return {name: values[name] for name in self.parameters}
+
     def box(self, values: Values, height: int, width: int) -> np.ndarray:
         """Crop boxes in whole pixels, int64 `(n, 4)`: top, left, height, width."""
         raise NotImplementedError
@@ -111,6 +119,13 @@ def span(owner: object, field: str, low: float, high: float) -> None:
 def between(number: np.ndarray, low: float, high: float) -> np.ndarray:
     """Uniform numbers in [0, 1) moved to [low, high)."""
     return low + (high - low) * number
+
+
+def circular(turns: np.ndarray) -> dict[str, np.ndarray]:
+    """Sine and cosine of shares of a circle, which has a seam as a number and none as these two."""
+    import numpy as np
+
+    return {"sine": np.sin(2 * np.pi * turns), "cosine": np.cos(2 * np.pi * turns)}
 
 
 def _is_number(value: object) -> bool:

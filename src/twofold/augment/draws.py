@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     Words = TypeVar("Words", np.ndarray, Tensor)
 
-Stream = tuple[str, bool]
+Stream = tuple[str, bool | tuple[int, ...]]
 
 _WORD = 0xFFFFFFFF  # the low 32 bits
 _MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
@@ -69,7 +69,8 @@ def uniforms(
 
     Args:
         counts: How many numbers each sample needs of a stream. A stream is what its numbers are
-            for, such as an augmentation's name, and whether they are one for all views.
+            for, such as an augmentation's name, and whether they are one for all views, those of
+            view 0; or, for each view, the view whose numbers it has.
         seed: Of the run, in [0, 2^32).
         epoch: Which pass over the data, from 0.
         index: Which samples `(n,)`, in [0, 2^32).
@@ -79,25 +80,27 @@ def uniforms(
         float64 `(n, count)` by stream, in steps of 2^-32.
 
     Example:
-        >>> own, shared = ("crop", False), ("crop", True)
-        >>> counts = {own: 2, shared: 2}
-        >>> index = np.array([9, 9])  # two views of one sample
-        >>> drawn = uniforms(counts, seed=0, epoch=3, index=index, view=np.array([0, 1]))
-        >>> [bool((drawn[stream][0] == drawn[stream][1]).all()) for stream in (own, shared)]
-        [False, True]
+        >>> own, shared, repeated = ("crop", False), ("crop", True), ("crop", (0, 1, 0))
+        >>> counts = {own: 2, shared: 2, repeated: 2}
+        >>> index = np.array([9, 9, 9])  # three views of one sample
+        >>> drawn = uniforms(counts, seed=0, epoch=3, index=index, view=np.array([0, 1, 2]))
+        >>> [(drawn[stream] == drawn[stream][0]).all(axis=1).tolist() for stream in counts]
+        [[True, False, False], [True, True, True], [True, False, True]]
     """
     if not 0 <= seed <= _WORD:
         raise TwofoldError(f"seed is {seed}; it must be in [0, 2^32)")
     widths = {stream: -(-count // 4) for stream, count in counts.items()}
-    columns = [
-        (block, not shared, zlib.crc32(name.encode()))
-        for (name, shared), width in widths.items()
-        for block in range(width)
+    columns = [(*stream, block) for stream, width in widths.items() for block in range(width)]
+    coded = [
+        (block, sources is not True, zlib.crc32(name.encode())) for name, sources, block in columns
     ]
-    block, own, keys = np.array(columns, dtype=np.int64).reshape(-1, 3).T
+    block, own, keys = np.array(coded, dtype=np.int64).reshape(-1, 3).T
     sample = np.asarray(index, dtype=np.int64)[:, None]
     epochs = np.full((1, 1), epoch & _WORD, dtype=np.int64)
     views = np.asarray(view, dtype=np.int64).reshape(-1, 1) * own
+    for column, (_, sources, _) in enumerate(columns):
+        if isinstance(sources, tuple):
+            views[:, column] = np.take(sources, view)
     words = philox((sample, block[None], epochs, views), (seed, keys[None]))
     numbers = np.stack(words, axis=-1) * 2.0**-32
     found, start = {}, 0
@@ -106,6 +109,26 @@ def uniforms(
         found[stream] = some[:, : counts[stream]]
         start += width
     return found
+
+
+def subset(size: np.ndarray, members: np.ndarray) -> np.ndarray:
+    """Who belongs to a random subset: of every size from 1 to all alike, and of its members.
+
+    Args:
+        size: Uniform in [0, 1), what the size follows from, `(n,)`.
+        members: Uniform in [0, 1), whose smallest belong, `(count, n)`.
+
+    Returns:
+        Bool `(count, n)`.
+
+    Example:
+        >>> subset(np.array([0.1, 0.4]), np.array([[0.9, 0.9], [0.2, 0.2], [0.4, 0.4]])).T.tolist()
+        [[False, True, False], [False, True, True]]
+
+    Reference: Heggan et al., 2023, arXiv:2305.17191
+    """
+    ranks = np.argsort(np.argsort(members, axis=0), axis=0)
+    return ranks < 1 + size * len(members) // 1
 
 
 def permutation(n: int, *, seed: int, epoch: int) -> np.ndarray:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from twofold import augment
-from twofold.augment.augmentation import Augmentation, between, span, within
+from twofold.augment.augmentation import Augmentation, between, circular, span, within
 
 if TYPE_CHECKING:
     import numpy as np
@@ -40,6 +40,16 @@ class ResizedCrop(Augmentation):
     def draw(self, numbers: np.ndarray) -> dict[str, np.ndarray]:
         """Height and width as shares of the image; top and left as shares of the room left."""
         return augment.geometry.draw_crop(numbers, self.scale, self.ratio)
+
+    def quantities(self, values: Values) -> dict[str, np.ndarray]:
+        """Where the box's centre lies and how large it is, as shares of the image."""
+        height, width = values["height"], values["width"]
+        return {
+            "centre_x": values["left"] * (1 - width) + width / 2,
+            "centre_y": values["top"] * (1 - height) + height / 2,
+            "height": height,
+            "width": width,
+        }
 
     def box(self, values: Values, height: int, width: int) -> np.ndarray:
         """See `geometry.crop_box`."""
@@ -127,6 +137,12 @@ class RotateFree(Augmentation):
         """The angle in degrees, counter-clockwise."""
         return {"angle": between(numbers[:, 0], -self.degrees, self.degrees)}
 
+    def quantities(self, values: Values) -> dict[str, np.ndarray]:
+        """The angle, or its sine and cosine where turns either way come close to meeting."""
+        if self.degrees > 90:
+            return circular(values["angle"] / 360)
+        return super().quantities(values)
+
     def matrix(self, values: Values) -> np.ndarray:
         """See `geometry.rotation`."""
         return augment.geometry.rotation(values["angle"])
@@ -165,6 +181,13 @@ class Affine(Augmentation):
             "scale": smallest * (largest / smallest) ** numbers[:, 2],
             "shear": between(numbers[:, 3], -self.shear, self.shear),
         }
+
+    def quantities(self, values: Values) -> dict[str, np.ndarray]:
+        """The shifts, the logarithm of the magnification, and the shear."""
+        import numpy as np
+
+        moved = super().quantities(values)
+        return {**moved, "scale": np.log(moved["scale"])}
 
     def matrix(self, values: Values) -> np.ndarray:
         """See `geometry.affine`."""

@@ -29,6 +29,8 @@ from twofold.augment.tonal import (
 from twofold.errors import TwofoldError, unknown
 
 WORDS = ("invariant", "blind", "sensitive", "both", "off")
+SELECTIONS = ("each", "subset")
+LEAST_SIDE = 8  # pixels; smaller views show next to nothing
 
 IMAGE: dict[str, Augmentation] = {
     "crop": ResizedCrop(),
@@ -83,6 +85,63 @@ def check_asymmetry(
                 f"asymmetry of {name} is {probabilities}; it must be {num_views} numbers in [0, 1],"
                 " one for each view"
             )
+
+
+def check_repeats(
+    augmentations: Mapping[str, Augmentation],
+    repeats: Mapping[str, tuple[int, ...]],
+    num_views: int,
+) -> None:
+    """Refuses what is not views after the first, view 0, of a known augmentation.
+
+    Raises:
+        TwofoldError: With the augmentation's name.
+    """
+    for name, views in repeats.items():
+        if name not in augmentations:
+            raise unknown("augmentation", name, augmentations)
+        if not all(view in range(1, num_views) for view in views):
+            raise TwofoldError(
+                f"repeats of {name} is {views}; it must name views in [1, {num_views}), which then "
+                "repeat what view 0 draws"
+            )
+
+
+def check_small_views(small_views: int, small_size: float) -> None:
+    """Refuses a negative number of small views, and a size that is no share of the others'.
+
+    Raises:
+        TwofoldError: With the setting's name.
+    """
+    if small_views < 0:
+        raise TwofoldError(f"small_views is {small_views}; it must be at least 0")
+    if not 0 < small_size <= 1:
+        raise TwofoldError(f"small_size is {small_size}; it must be in (0, 1]")
+
+
+def check_select(select: str, asymmetry: Mapping[str, tuple[float, ...]]) -> None:
+    """Refuses an unknown way to select, and probabilities where a subset leaves none to use.
+
+    Raises:
+        TwofoldError: With the names of the augmentations that have them.
+    """
+    if select not in SELECTIONS:
+        raise unknown("way to select", select, SELECTIONS)
+    if select == "subset" and asymmetry:
+        raise TwofoldError(
+            f"asymmetry is given for {', '.join(asymmetry)}, but select='subset' applies the same "
+            "in all views; leave one of them out"
+        )
+
+
+def small_side(size: int, small_size: float) -> int:
+    """Height and width of the small views in pixels: a share of `size`, at least 8 if that is.
+
+    Example:
+        >>> small_side(28, 0.5), small_side(10, 0.5)
+        (14, 8)
+    """
+    return max(round(small_size * size), min(size, LEAST_SIDE))
 
 
 def substitutions(

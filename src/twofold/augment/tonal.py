@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from twofold import augment
-from twofold.augment.augmentation import Augmentation, between, within
+from twofold.augment.augmentation import Augmentation, between, circular, within
 
 if TYPE_CHECKING:
     import numpy as np
@@ -137,6 +137,12 @@ class Hue(Augmentation):
     def draw(self, numbers: np.ndarray) -> dict[str, np.ndarray]:
         """The turn in shares of the circle."""
         return {"shift": between(numbers[:, 0], -self.strength, self.strength)}
+
+    def quantities(self, values: Values) -> dict[str, np.ndarray]:
+        """The turn, or its sine and cosine where turns either way come close to meeting."""
+        if self.strength > 0.25:
+            return circular(values["shift"])
+        return super().quantities(values)
 
     def render(self, images: Tensor, values: Values) -> Tensor:
         """See `colour.hue`."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from itertools import pairwise
+from typing import Literal
 
 import numpy as np
 import torch
@@ -12,9 +14,17 @@ from torch import Tensor
 
 from twofold.augment import geometry
 from twofold.augment.augmentation import Augmentation
-from twofold.augment.draws import Stream, uniforms
-from twofold.augment.table import check, check_asymmetry
-from twofold.errors import TwofoldError
+from twofold.augment.draws import Stream, subset, uniforms
+from twofold.augment.table import (
+    check,
+    check_asymmetry,
+    check_repeats,
+    check_select,
+    check_small_views,
+    small_side,
+)
+from twofold.augment.target import Target, measure
+from twofold.errors import TwofoldError, unknown
 
 Draws = dict[str, dict[str, np.ndarray]]
 
@@ -22,6 +32,21 @@ Draws = dict[str, dict[str, np.ndarray]]
 # calls, more fall out of the cache (benchmarks/augment.py).
 CHUNK_VALUES = 2**19
 CHUNK_SMALLEST = 32
+
+MEASURED_DRAWS = 2**14  # of a target: they put a share of samples within a percent
+SUBSET: Stream = ("subset", True)
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """How one augmentation is drawn, view by view."""
+
+    sources: bool | tuple[int, ...]
+    """Whether its numbers are one for all views; or the view whose numbers each view has."""
+    probabilities: tuple[float, ...]
+    """Of being applied in each view."""
+    steps: tuple[int, ...]
+    """How many classes further each view is than its numbers say."""
 
 
 class Views:
@@ -36,11 +61,17 @@ class Views:
         channels: Of the images.
         size: Height and width of the views in pixels.
         seed: Of all draws, in [0, 2^32).
-        num_views: Views per image.
+        num_views: Views per image of the full size.
         asymmetry: Probability in each view, of the augmentations where views differ.
+        repeats: Views, from 1, in which an augmentation draws what it draws in view 0: whether it
+            is applied, its place in the group's order, and its parameters.
+        small_views: Further views per image, counted after the full ones.
+        small_size: Their height and width as a share of the others', in (0, 1].
+        select: Whether `each` augmentation is applied by its own probability, or a `subset` of
+            random size, the same in all views of a sample, instead (MT-SLVR).
 
     Raises:
-        TwofoldError: If a name or a word is unknown.
+        TwofoldError: If a name or a word is unknown, or a setting is out of range.
 
     Example:
         >>> from twofold.augment import IMAGE
@@ -50,6 +81,9 @@ class Views:
         (2, 3, 8, 8)
         >>> bool((draws[0]["flip"]["applied"] == draws[1]["flip"]["applied"]).all())
         True
+
+    Reference: Heggan et al., 2023, arXiv:2305.17191 (subsets); Dangovski et al., 2021,
+    arXiv:2111.00899 (small views in every quarter turn).
     """
 
     def __init__(
@@ -62,31 +96,44 @@ class Views:
         seed: int = 0,
         num_views: int = 2,
         asymmetry: Mapping[str, tuple[float, ...]] | None = None,
+        repeats: Mapping[str, tuple[int, ...]] | None = None,
+        small_views: int = 0,
+        small_size: float = 0.5,
+        select: Literal["each", "subset"] = "each",
     ) -> None:
-        check(augmentations, prescription)
-        check_asymmetry(augmentations, asymmetry or {}, num_views)
-        self.asymmetry = dict(asymmetry or {})
         self.prescription = dict(prescription)
-        self.channels, self.size, self.seed, self.num_views = channels, size, seed, num_views
+        self.asymmetry, self.repeats = dict(asymmetry or {}), dict(repeats or {})
+        self.channels, self.size, self.seed, self.select = channels, size, seed, select
+        self.num_views, self.small_views, self.small_size = num_views, small_views, small_size
+        check(augmentations, prescription)
+        check_small_views(small_views, small_size)
+        check_asymmetry(augmentations, self.asymmetry, num_views + small_views)
+        check_repeats(augmentations, self.repeats, num_views + small_views)
+        check_select(select, self.asymmetry)
         self.augmentations: dict[str, Augmentation] = {}
         for name, augmentation in augmentations.items():
             suited = augmentation.for_channels(channels)
             if prescription.get(name, "off") != "off" and suited is not None:
                 self.augmentations[name] = suited
+        self._plans = {name: self._plan(name) for name in self.augmentations}
 
     def __call__(
         self, images: Tensor, index: np.ndarray, epoch: int, *, size: int | None = None
     ) -> tuple[list[Tensor], list[Draws]]:
-        """All views of the images with dataset indices `index`, and what was drawn for each."""
-        count, views = len(images), self.num_views
-        view = np.repeat(np.arange(views), count)
-        draws = self.draw(np.tile(index, views), epoch, view)
-        rendered = self.render(images, draws, size=size, views=views)
+        """All views of the images with dataset indices `index`, and what was drawn for each.
+
+        The full views come first, `size` pixels high and wide or `self.size`, then the small ones.
+        """
+        count, full, views = len(images), self.num_views, self.num_views + self.small_views
+        draws = self.draw(np.tile(index, views), epoch, np.repeat(np.arange(views), count))
         parts = [slice(view * count, (view + 1) * count) for view in range(views)]
-        return (
-            [rendered[part] for part in parts],
-            [{name: _rows(drawn, part) for name, drawn in draws.items()} for part in parts],
-        )
+        rendered = self.render(images, _part(draws, slice(full * count)), size=size, views=full)
+        found = [rendered[part] for part in parts[:full]]
+        if self.small_views:
+            rest, side = slice(full * count, None), small_side(size or self.size, self.small_size)
+            small = self.render(images, _part(draws, rest), size=side, views=self.small_views)
+            found += [small[part] for part in parts[: self.small_views]]
+        return found, [_part(draws, part) for part in parts]
 
     def draw(self, index: np.ndarray, epoch: int, view: int | np.ndarray) -> Draws:
         """For every augmentation whether it is `applied` and its parameters, each `(n,)`.
@@ -95,25 +142,59 @@ class Views:
         numbers in every view: those of the first. Members of a group are applied to the same
         samples, in the order of their `order`.
 
+        A member that repeats view 0 has that view's group decision and its own `order` there. The
+        members that do not repeat decide together anew, and as they draw their `order` anew too,
+        its turn among them may be another: the group's whole order repeats if all members do.
+
+        A class steps through the small views: where it is applied, the k-th from 0 has the first
+        one's class plus k, modulo their number, so that as many views as classes show each of them
+        once. Whether it is applied follows from one number for all of them. A small view that
+        repeats view 0 does not step.
+
+        Where a `subset` is selected, probabilities are not asked and members of a group are
+        selected one by one.
+
         Args:
             index: Which samples `(n,)`.
             epoch: Which pass over the data, from 0.
             view: Which view, from 0: one for all samples or one for each `(n,)`.
         """
-        shared = {name: self.prescription[name] == "sensitive" for name in self.augmentations}
         counts: dict[Stream, int] = {}
+        if self.select == "subset":
+            counts = {SUBSET: 1} | {(name, True): 1 for name in self.augmentations}
         for name, augmentation in self.augmentations.items():
-            counts[name, shared[name]] = 2 + augmentation.num_uniforms
-            if augmentation.group:
-                counts[augmentation.group, shared[name]] = 1
+            sources = self._plans[name].sources
+            counts[name, sources] = 2 + augmentation.num_uniforms
+            if augmentation.group and self.select == "each":
+                counts[augmentation.group, sources] = 1
         numbers = uniforms(counts, seed=self.seed, epoch=epoch, index=index, view=view)
+        applied = self._applied(numbers, view)
         draws: Draws = {}
         for name, augmentation in self.augmentations.items():
-            own = numbers[name, shared[name]]
-            decider = numbers[augmentation.group or name, shared[name]]
-            applied = decider[:, 0] < self._probability(name, 0 if shared[name] else view)
-            draws[name] = _drawn(augmentation, applied, own)
+            plan = self._plans[name]
+            own = numbers[name, plan.sources]
+            draws[name] = _drawn(augmentation, plan, applied[name], own, view)
         return draws
+
+    def target(self, name: str, *, views: Sequence[int] = (0,)) -> Target:
+        """What a predictor recovers of an augmentation from views, and how it is distributed.
+
+        Measured over draws of the first epoch for a fixed range of indices, whatever the data.
+
+        Raises:
+            TwofoldError: If the augmentation is unknown or not drawn, or never changes anything.
+
+        Example:
+            >>> from twofold.augment import IMAGE
+            >>> views = Views(IMAGE, {"rotate": "sensitive"}, channels=3, size=8)
+            >>> round(views.target("rotate").chance, 3)  # ln 4
+            1.386
+        """
+        if name not in self.augmentations:
+            raise unknown("drawn augmentation", name, self.augmentations)
+        index = np.tile(np.arange(MEASURED_DRAWS), len(views))
+        drawn = self.draw(index, epoch=0, view=np.repeat(views, MEASURED_DRAWS))[name]
+        return measure(name, self.augmentations[name], drawn)
 
     @torch.no_grad()
     def render(
@@ -143,15 +224,15 @@ class Views:
         rendered = images.new_empty(count, self.channels, side, side)
         with _without_autocast(images.device.type):
             for some in _chunks(rendered):
-                part = {name: _rows(drawn, some) for name, drawn in draws.items()}
-                self._move(_cycled(images, some), part, rendered[some])
+                self._move(_cycled(images, some), _part(draws, some), rendered[some])
             for names in self._chain():
                 self._change(names, rendered, draws)
         return rendered
 
     def num_values(self, size: int) -> int:
-        """How many numbers all views of one image hold at a height and width of `size` pixels."""
-        return self.num_views * self.channels * size**2
+        """How many numbers all views of one image hold, `size` pixels a side or small."""
+        small = self.small_views * small_side(size, self.small_size) ** 2
+        return self.channels * (self.num_views * size**2 + small)
 
     def describe(self, draws: Draws, i: int) -> list[str]:
         """What was done to the `i`-th sample, a word or two for every augmentation applied to it.
@@ -168,10 +249,40 @@ class Views:
             if draws[name]["applied"][i]
         ]
 
-    def _probability(self, name: str, view: int | np.ndarray) -> np.ndarray:
-        """Of being applied, in that view or in each `(n,)`."""
-        alike = (self.augmentations[name].probability,) * self.num_views
-        return np.take(self.asymmetry.get(name, alike), view)
+    def _plan(self, name: str) -> _Plan:
+        augmentation, views = self.augmentations[name], range(self.num_views + self.small_views)
+        shared, repeated = self.prescription[name] == "sensitive", self.repeats.get(name, ())
+        sources = [0 if view in repeated else view for view in views]
+        steps = [0] * len(views)
+        if augmentation.target == "classes":
+            for step, view in enumerate(views[self.num_views :]):
+                if view not in repeated:
+                    sources[view], steps[view] = sources[self.num_views], step
+        alike = (augmentation.probability,) * len(views)
+        probabilities = self.asymmetry.get(name, alike)
+        return _Plan(
+            sources=shared or (tuple(sources) if sources != list(views) else False),
+            probabilities=tuple(
+                probabilities[0 if shared or view in repeated else view] for view in views
+            ),
+            steps=tuple(steps),
+        )
+
+    def _applied(
+        self, numbers: Mapping[Stream, np.ndarray], view: int | np.ndarray
+    ) -> dict[str, np.ndarray]:
+        """Which samples each augmentation is applied to, bool `(n,)` by name."""
+        if self.select == "subset":
+            size = numbers[SUBSET][:, 0]
+            members = [numbers[name, True][:, 0] for name in self.augmentations]
+            chosen = subset(size, np.reshape(members, (len(members), len(size))))
+            return dict(zip(self.augmentations, chosen, strict=True))
+        applied = {}
+        for name, augmentation in self.augmentations.items():
+            plan = self._plans[name]
+            decider = numbers[augmentation.group or name, plan.sources]
+            applied[name] = decider[:, 0] < np.take(plan.probabilities, view)
+        return applied
 
     def _move(self, images: Tensor, draws: Draws, views: Tensor) -> None:
         """All changes of place as one matrix per sample, resampled once into `views`."""
@@ -226,11 +337,20 @@ def _chunks(views: Tensor) -> Iterable[slice]:
 
 
 def _drawn(
-    augmentation: Augmentation, applied: np.ndarray, numbers: np.ndarray
+    augmentation: Augmentation,
+    plan: _Plan,
+    applied: np.ndarray,
+    numbers: np.ndarray,
+    view: int | np.ndarray,
 ) -> dict[str, np.ndarray]:
     """The first number has decided, the second orders, the others are the parameters'."""
     drawn = {"applied": applied} | ({"order": numbers[:, 1]} if augmentation.group else {})
-    for parameter, value in augmentation.draw(numbers[:, 2:]).items():
+    values = augmentation.draw(numbers[:, 2:])
+    if augmentation.target == "classes":
+        for parameter in augmentation.parameters:
+            stepped = values[parameter] + np.take(plan.steps, view)
+            values[parameter] = stepped % augmentation.num_classes
+    for parameter, value in values.items():
         drawn[parameter] = np.where(applied, value, augmentation.neutral[parameter])
     return drawn
 
@@ -241,6 +361,10 @@ def _cycled(images: Tensor, some: slice) -> Tensor:
         return images[some]
     rows = torch.arange(some.start, some.stop, device=images.device) % len(images)
     return images.index_select(0, rows)
+
+
+def _part(draws: Draws, some: slice) -> Draws:
+    return {name: _rows(drawn, some) for name, drawn in draws.items()}
 
 
 def _rows(drawn: dict[str, np.ndarray], some: slice | np.ndarray) -> dict[str, np.ndarray]:

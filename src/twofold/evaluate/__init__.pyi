@@ -1,5 +1,11 @@
+from .decode import Decoded as Decoded
+from .decode import decode as decode
 from .features import features as features
 from .features import frozen as frozen
+from .few_shot import Episodes as Episodes
+from .few_shot import FewShot as FewShot
+from .few_shot import draw_episodes as draw_episodes
+from .few_shot import few_shot as few_shot
 from .health import Health as Health
 from .health import alignment as alignment
 from .health import health as health
@@ -11,6 +17,14 @@ from .knn import knn as knn
 from .knn import neighbours as neighbours
 from .linear import LinearProbe as LinearProbe
 from .linear import linear_probe as linear_probe
+from .prescription import Evidence as Evidence
+from .prescription import Verdict as Verdict
+from .prescription import blinded as blinded
+from .prescription import judge as judge
+from .prescription import observe as observe
 from .protocol import Evaluation as Evaluation
 from .protocol import evaluate as evaluate
 from .protocol import picture as picture
+from .similarity import Similarity as Similarity
+from .similarity import similarity as similarity
+from .similarity import whiten as whiten

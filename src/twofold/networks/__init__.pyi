@@ -1,8 +1,13 @@
 from .build import build_encoder as build_encoder
 from .build import check_reads as check_reads
 from .memory import Memory as Memory
+from .mlp import Readout as Readout
 from .mlp import mlp as mlp
+from .mlp import mlp_arguments as mlp_arguments
+from .mlp import mlp_stages as mlp_stages
 from .mlp import num_features as num_features
 from .names import ENCODERS as ENCODERS
 from .names import check_encoder as check_encoder
+from .resnet import Convolution as Convolution
 from .resnet import ResNet as ResNet
+from .resnet import convolve as convolve

@@ -30,6 +30,7 @@ def build_encoder(
     image_size: int = 32,
     width: float = 1.0,
     stem: Stem | None = None,
+    pretrained: bool = False,
 ) -> nn.Module:
     """The bare network of that name: images in, features `(batch, num_features)` out.
 
@@ -41,6 +42,7 @@ def build_encoder(
         width: Factor on the channels of our own ResNets, > 0.
         stem: Overrides the choice for our own ResNets: `low-resolution` up to 64 px and
             `imagenet` above, but `strided` for `resnet-small` from 16 to 64 px.
+        pretrained: Whether to fetch the weights that timm or torchvision publish.
 
     Raises:
         TwofoldError: If the name is unknown, or an option does not apply to it.
@@ -57,6 +59,10 @@ def build_encoder(
             f"and {width}"
         )
     if name in _RESNETS:
+        if pretrained:
+            raise TwofoldError(
+                f"{name} has no published weights; choose timm/NAME or torchvision/NAME"
+            )
         shape = _RESNETS[name]
         return ResNet(
             **(shape | {"width": max(1, round(shape["width"] * width))}),
@@ -66,7 +72,14 @@ def build_encoder(
     if width != 1.0 or stem is not None:
         raise TwofoldError(f"width and stem apply to twofold's own ResNets; {name} has neither")
     library, _, model = name.partition("/")
-    return (_timm if library == "timm" else _Torchvision)(model, channels, image_size)
+    build = _timm if library == "timm" else _Torchvision
+    try:
+        return build(model, channels, image_size, pretrained)
+    except (OSError, RuntimeError) as error:
+        if not pretrained:
+            raise
+        reason = " ".join(str(error).split())[:200]
+        raise TwofoldError(f"the weights of {name} could not be fetched: {reason}") from None
 
 
 def check_reads(encoder: nn.Module, *, channels: int, size: int) -> None:
@@ -106,7 +119,7 @@ def _default_stem(name: str, image_size: int) -> Stem:
     return "low-resolution" if image_size <= _LOW_RESOLUTION else "imagenet"
 
 
-def _timm(model: str, channels: int, image_size: int) -> nn.Module:
+def _timm(model: str, channels: int, image_size: int, pretrained: bool) -> nn.Module:
     try:
         import timm
     except ImportError:
@@ -117,7 +130,7 @@ def _timm(model: str, channels: int, image_size: int) -> nn.Module:
         guess = nearest(model, timm.list_models())
         hint = f"the nearest is {guess!r}" if guess else "timm.list_models() lists all"
         raise TwofoldError(f"timm has no model {model!r}; {hint}")
-    options: dict[str, Any] = {"num_classes": 0, "in_chans": channels}
+    options: dict[str, Any] = {"num_classes": 0, "in_chans": channels, "pretrained": pretrained}
     try:
         network: nn.Module = timm.create_model(model, **options, img_size=image_size)
     except TypeError:  # convolutional models take any size and know no such option
@@ -128,7 +141,7 @@ def _timm(model: str, channels: int, image_size: int) -> nn.Module:
 class _Torchvision(nn.Module):
     """A torchvision classifier without its last layer."""
 
-    def __init__(self, model: str, channels: int, image_size: int) -> None:
+    def __init__(self, model: str, channels: int, image_size: int, pretrained: bool) -> None:
         super().__init__()
         from torchvision import models
 
@@ -136,7 +149,9 @@ class _Torchvision(nn.Module):
             guess = nearest(model, models.list_models(module=models))
             raise TwofoldError(f"torchvision has no classifier {model!r}; nearest is {guess!r}")
         options = {"image_size": image_size} if model.startswith("vit_") else {}
-        self.network: nn.Module = models.get_model(model, weights=None, **options)
+        self.network: nn.Module = models.get_model(
+            model, weights="DEFAULT" if pretrained else None, **options
+        )
         linear = [pair for pair in self.network.named_modules() if isinstance(pair[1], nn.Linear)]
         if not linear:
             raise TwofoldError(f"torchvision/{model} ends in no linear layer that could be removed")

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Callable
+from typing import Any, Literal
 
 from torch import Tensor, nn
+from torch.func import functional_call
 from torch.nn import functional as F
 
 Stem = Literal["imagenet", "low-resolution", "strided"]
+
+Convolution = nn.Conv1d | nn.Conv2d | nn.Conv3d
+
+_FUNCTIONS: dict[type[nn.Module], Callable[..., Tensor]] = {
+    nn.Conv1d: F.conv1d,
+    nn.Conv2d: F.conv2d,
+    nn.Conv3d: F.conv3d,
+}
 
 
 class ResNet(nn.Module):
@@ -112,19 +122,40 @@ class Block(nn.Module):
         """Feature maps `(batch, read, h, w)` to `(batch, num_channels, h / stride, w / stride)`."""
         shortcut = maps if self.downsample is None else self.downsample(maps)
         for number, norm in enumerate(self.norms, start=1):
-            maps = norm(_convolve(self.get_submodule(f"conv{number}"), maps))
+            maps = norm(convolve(self.get_submodule(f"conv{number}"), maps))
             if number < self.convs:
                 maps = self.relu(maps)
         result: Tensor = self.relu(maps.add_(shortcut))
         return result
 
 
-def _convolve(conv: nn.Module, maps: Tensor) -> Tensor:
-    """`conv(maps)`; on maps of one pixel with stride 1, where the stride changes nothing.
+def convolve(conv: nn.Module, maps: Tensor, *, weight: Tensor | None = None) -> Tensor:
+    """`conv(maps)`, with another weight in the place of its own if one is given.
 
-    There torch 2.14 computes garbage for the bfloat16 gradient of a strided 3x3 weight on CPUs.
+    On maps of one pixel a strided convolution is one of stride 1 that is then subsampled: torch
+    2.14 computes garbage for the bfloat16 gradient of its weight on CPUs.
+
+    Example:
+        >>> import torch
+        >>> convolve(nn.Conv2d(4, 8, 3, stride=2, padding=1), torch.zeros(2, 4, 1, 1)).shape
+        torch.Size([2, 8, 1, 1])
     """
-    if isinstance(conv, nn.Conv2d) and maps.shape[-2:] == (1, 1):
-        return F.conv2d(maps, conv.weight, padding=conv.padding)
-    result: Tensor = conv(maps)
+    if isinstance(conv, Convolution) and _is_plain(conv) and _is_pixel(maps, conv):
+        kernel = conv.weight if weight is None else weight
+        settings = (conv.bias, 1, conv.padding, conv.dilation, conv.groups)
+        steps: tuple[Any, ...] = (..., *(slice(None, None, step) for step in conv.stride))
+        return _FUNCTIONS[type(conv)](maps, kernel, *settings)[steps]
+    result: Tensor = (
+        conv(maps) if weight is None else functional_call(conv, {"weight": weight}, (maps,))
+    )
     return result
+
+
+def _is_plain(conv: Convolution) -> bool:
+    """Whether a function of its weight alone gives what the layer does."""
+    computed = not isinstance(conv.weight, nn.Parameter)  # by weight or spectral normalisation
+    return type(conv) in _FUNCTIONS and conv.padding_mode == "zeros" and not computed
+
+
+def _is_pixel(maps: Tensor, conv: Convolution) -> bool:
+    return maps.shape[-len(conv.stride) :].numel() == 1

@@ -1,11 +1,14 @@
 from .barlow_twins import BarlowTwins as BarlowTwins
 from .byol import BYOL as BYOL
+from .forget import Forget as Forget
 from .info_nce import InfoNCE as InfoNCE
+from .loo_c import LooC as LooC
 from .nce import NCE as NCE
 from .objective import Batch as Batch
 from .objective import Encoded as Encoded
 from .objective import Known as Known
 from .objective import Objective as Objective
+from .predict import Predict as Predict
 from .simclr import SimCLR as SimCLR
 from .simsiam import SimSiam as SimSiam
 from .sup_con import SupCon as SupCon

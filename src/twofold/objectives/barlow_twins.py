@@ -52,7 +52,7 @@ class BarlowTwins(Objective):
         first, second = projected(heads, batch)
         return self.scale * losses.barlow_twins(first, second, redundancy=self.redundancy)
 
-    def bounds(self, batch_size: int) -> tuple[float, float]:
+    def bounds(self, batch_size: int, known: Known | None = None) -> tuple[float, float]:
         """Views without any correlation, and the identity."""
-        del batch_size
+        del batch_size, known
         return self.scale * self.projector[-1], 0.0

@@ -84,9 +84,9 @@ class BYOL(Objective):
                     1 - self.momentum_at(progress),
                 )
 
-    def bounds(self, batch_size: int) -> tuple[float, float]:
+    def bounds(self, batch_size: int, known: Known | None = None) -> tuple[float, float]:
         """Orthogonal and equal directions."""
-        del batch_size
+        del batch_size, known
         return 4.0, 0.0
 
     def momentum_at(self, progress: float) -> float:

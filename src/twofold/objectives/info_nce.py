@@ -71,8 +71,9 @@ class InfoNCE(Objective):
         forwards = self._contrast(first, second, self.negatives)
         return (forwards + self._contrast(second, first, self.negatives)) / 2
 
-    def bounds(self, batch_size: int) -> tuple[float, float]:
+    def bounds(self, batch_size: int, known: Known | None = None) -> tuple[float, float]:
         """Chance and floor of InfoNCE."""
+        del known
         return losses.info_nce_bounds(
             batch_size,
             temperature=self.temperature,

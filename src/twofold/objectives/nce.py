@@ -85,9 +85,9 @@ class NCE(Objective):
         memory.blend(index, embeddings.detach(), momentum=self.momentum)
         return loss
 
-    def bounds(self, batch_size: int) -> tuple[float, float]:
+    def bounds(self, batch_size: int, known: Known | None = None) -> tuple[float, float]:
         """All scores alike, so that each has the odds 1 to `noise`; and certainty."""
-        del batch_size
+        del batch_size, known
         return math.log1p(self.noise) + self.noise * math.log1p(1 / self.noise), 0.0
 
     def num_negatives(self, batch_size: int) -> int:

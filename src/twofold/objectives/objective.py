@@ -5,15 +5,17 @@ Objectives are read by the command line before torch is loaded, so nothing here 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Set
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from twofold.errors import TwofoldError
+from twofold.errors import TwofoldError, unknown
 
 if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor, nn
+
+    from twofold.augment.target import Target
 
 Draws = Mapping[str, Mapping[str, "np.ndarray"]]
 
@@ -35,14 +37,6 @@ class Batch:
         return len(self.index)
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Encoded(Batch):
-    """A batch with the encoder's features: all that an objective may look at."""
-
-    features: tuple[Tensor, ...]
-    """The encoder's output for each view, `(batch, num_features)`."""
-
-
 @dataclass(frozen=True, kw_only=True)
 class Known:
     """What is known of the training items before the first batch."""
@@ -55,6 +49,29 @@ class Known:
     """Mean of each target, of items labelled with numbers."""
     target_std: tuple[float, ...] = ()
     """Standard deviation of each target."""
+    targets: Mapping[str, Target] = field(default_factory=dict)
+    """What augmentations offer to predict, by name, of those whose draws an objective reads."""
+
+    def target(self, name: str) -> Target:
+        """What an augmentation offers to predict.
+
+        Raises:
+            TwofoldError: If the views do not draw it.
+        """
+        if name not in self.targets:
+            raise unknown("augmentation to recover", name, self.targets)
+        return self.targets[name]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Encoded(Batch):
+    """A batch with the encoder's features: all that an objective may look at."""
+
+    features: tuple[Tensor, ...]
+    """The encoder's output for each view, `(batch, num_features)`; empty for a view that no
+    objective of the same route reads."""
+    known: Known = field(default_factory=Known)
+    """What is known of all items."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +87,14 @@ class Objective:
     uses_labels: ClassVar[bool] = False
     """Whether it learns from labels."""
 
+    route: str = "invariant"
+    """Whose features it reads, if routes have adapters of their own."""
+
+    @property
+    def reads(self) -> tuple[int, ...]:
+        """The views it reads, from 0."""
+        return tuple(range(self.num_views))
+
     def heads(self, encoder: nn.Module, known: Known) -> Mapping[str, nn.Module]:
         """The modules this objective owns beside the encoder, by name."""
         del encoder, known
@@ -82,9 +107,9 @@ class Objective:
     def after_update(self, heads: Any, encoder: nn.Module, progress: float) -> None:
         """Moves what no gradient moves, once per optimiser step; `progress` runs from 0 to 1."""
 
-    def bounds(self, batch_size: int) -> tuple[float, float] | None:
+    def bounds(self, batch_size: int, known: Known | None = None) -> tuple[float, float] | None:
         """The loss of an encoder that learned nothing and the least possible, if known."""
-        del batch_size
+        del batch_size, known
         return None
 
     def num_negatives(self, batch_size: int) -> int | None:
@@ -96,9 +121,23 @@ class Objective:
         """Names of the heads whose learning rate stays at its peak."""
         return frozenset()
 
-    def predicts(self) -> frozenset[str]:
+    def completed(self, kept: tuple[str, ...]) -> Objective:
+        """This objective with the augmentations to keep that no other names, if it is open."""
+        del kept
+        return self
+
+    def without(self, names: Set[str]) -> Objective | None:
+        """This objective where those augmentations do nothing; None if nothing of it is left."""
+        del names
+        return self
+
+    def keeps(self) -> frozenset[str]:
         """Names of the augmentations that this objective keeps in the features."""
         return frozenset()
+
+    def recovers(self) -> frozenset[str]:
+        """Names of the augmentations whose draws this objective reads."""
+        return self.keeps()
 
 
 def projected(heads: Any, batch: Encoded) -> tuple[Tensor, Tensor]:
@@ -115,9 +154,9 @@ def check_positive(owner: Objective, *fields: str) -> None:
     Raises:
         TwofoldError: With the name of the field.
     """
-    for field in fields:
-        if not getattr(owner, field) > 0:
-            raise TwofoldError(f"{field} is {getattr(owner, field)}; it must be > 0")
+    for name in fields:
+        if not getattr(owner, name) > 0:
+            raise TwofoldError(f"{name} is {getattr(owner, name)}; it must be > 0")
 
 
 def check_widths(owner: Objective, field: str, *, least: int = 1) -> None:

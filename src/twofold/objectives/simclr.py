@@ -55,8 +55,9 @@ class SimCLR(Objective):
         first, second = projected(heads, batch)
         return losses.nt_xent(first, second, temperature=self.temperature)
 
-    def bounds(self, batch_size: int) -> tuple[float, float]:
+    def bounds(self, batch_size: int, known: Known | None = None) -> tuple[float, float]:
         """Chance and floor of NT-Xent."""
+        del known
         return losses.nt_xent_bounds(batch_size, temperature=self.temperature)
 
     def num_negatives(self, batch_size: int) -> int:

@@ -51,9 +51,9 @@ class SimSiam(Objective):
         forwards = losses.negative_cosine(heads.predictor(first), second)
         return (forwards + losses.negative_cosine(heads.predictor(second), first)) / 2
 
-    def bounds(self, batch_size: int) -> tuple[float, float]:
+    def bounds(self, batch_size: int, known: Known | None = None) -> tuple[float, float]:
         """Orthogonal and equal directions."""
-        del batch_size
+        del batch_size, known
         return 0.0, -1.0
 
     def fixed_rate(self) -> frozenset[str]:

@@ -1,6 +1,7 @@
 from . import cifar as cifar
 from . import imagenet as imagenet
 from . import names as names
+from . import prescribed as prescribed
 from . import small as small
 from .cifar import barlow_twins_cifar as barlow_twins_cifar
 from .cifar import byol_cifar as byol_cifar
@@ -21,6 +22,15 @@ from .imagenet import supervised_imagenet as supervised_imagenet
 from .imagenet import vicreg_imagenet as vicreg_imagenet
 from .names import RECIPES as RECIPES
 from .names import recipe_by_name as recipe_by_name
+from .prescribed import aug_self as aug_self
+from .prescribed import e_ssl as e_ssl
+from .prescribed import e_ssl_cifar as e_ssl_cifar
+from .prescribed import loo_c as loo_c
+from .prescribed import mt_norm as mt_norm
+from .prescribed import mt_series as mt_series
+from .prescribed import mt_simple as mt_simple
+from .prescribed import mt_slvr as mt_slvr
+from .prescribed import mt_split as mt_split
 from .recipe import Recipe as Recipe
 from .recipe import Word as Word
 from .small import barlow_twins as barlow_twins

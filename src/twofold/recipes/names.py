@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from twofold.errors import unknown
-from twofold.recipes import cifar, imagenet, small
+from twofold.recipes import cifar, imagenet, prescribed, small
 from twofold.recipes.recipe import Recipe
 
 _FUNCTIONS = (
@@ -19,6 +19,14 @@ _FUNCTIONS = (
     small.barlow_twins,
     small.vicreg,
     small.supervised,
+    prescribed.mt_slvr,
+    prescribed.mt_simple,
+    prescribed.mt_split,
+    prescribed.mt_norm,
+    prescribed.mt_series,
+    prescribed.e_ssl,
+    prescribed.aug_self,
+    prescribed.loo_c,
     cifar.simclr_cifar,
     cifar.info_nce_cifar,
     cifar.nce_cifar,
@@ -28,6 +36,7 @@ _FUNCTIONS = (
     cifar.barlow_twins_cifar,
     cifar.vicreg_cifar,
     cifar.supervised_cifar,
+    prescribed.e_ssl_cifar,
     imagenet.simclr_imagenet,
     imagenet.simclr_v2_imagenet,
     imagenet.nce_imagenet,

@@ -19,6 +19,11 @@ def invariant(*names: str) -> dict[str, Word]:
     return {name: "invariant" if name in names else "off" for name in IMAGE}
 
 
+def both(*names: str) -> dict[str, Word]:
+    """The word `both` for those named."""
+    return dict.fromkeys(names, "both")
+
+
 def augmentations(**changes: Mapping[str, Any]) -> dict[str, Augmentation]:
     """The image augmentations with some of their settings changed."""
     return {name: replace(kind, **changes.get(name, {})) for name, kind in IMAGE.items()}

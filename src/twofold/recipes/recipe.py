@@ -5,17 +5,24 @@ Known before torch is imported, so that the command line can read and check it a
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Set
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from twofold.augment.table import check, check_asymmetry
+from twofold.augment.table import (
+    check,
+    check_asymmetry,
+    check_repeats,
+    check_select,
+    check_small_views,
+    small_side,
+)
+from twofold.balance.settings import Balance
 from twofold.errors import TwofoldError, unknown
 from twofold.networks.names import check_encoder
 from twofold.objectives.objective import Objective
+from twofold.objectives.predict import Predict
 from twofold.optim.settings import Optimizer
-
-_LEAST_VIEW = 8  # pixels; smaller views show next to nothing
 
 Word = Literal["invariant", "blind", "sensitive", "both", "off"]
 
@@ -43,16 +50,34 @@ class Recipe:
     """How each augmentation draws."""
     asymmetry: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     """Probability in each view, of the augmentations where views differ."""
+    repeats: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    """Views, from 1, that repeat the first one's draws of an augmentation."""
+    select: Literal["each", "subset"] = "each"
+    """Whether each augmentation decides by its probability if it is applied, or a random number of
+    them is chosen for all views of an item."""
     num_views: int = 2
     """Views of each item a step, >= 1."""
+    small_views: int = 0
+    """Further, smaller views, >= 0."""
+    small_size: float = 0.5
+    """Their height and width as a share of the others', in (0, 1]."""
     weights: Mapping[str, float] = field(default_factory=dict)
-    """Weight of each objective's loss."""
+    """Weight of each objective's loss; 1 if none, but for those that words add."""
+    word_weight: float = 0.4
+    """Weight of each loss that a word adds, >= 0; 0.4 as E-SSL beside SimCLR."""
+    balance: Balance = field(default_factory=Balance)
+    """How several losses become one update."""
     encoder: str = "resnet18"
     """resnet-small, resnet18, resnet34, resnet50, timm/NAME or torchvision/NAME."""
     width: float = 1.0
     """Factor on the channels of twofold's own ResNets, > 0."""
     stem: Literal["imagenet", "low-resolution", "strided"] | None = None
     """How images enter twofold's own ResNets; chosen by the image size if none."""
+    adapters: Literal["none", "parallel", "series", "norm", "split"] = "none"
+    """What routes have of their own, so that what must be kept and what must be ignored do not
+    meet in the same features."""
+    adapt_after: tuple[str, ...] | None = None
+    """Modules of the encoder that routes share for all that; its first convolution if none."""
     encode: Literal["joint", "separate"] = "joint"
     """Whether the views pass the encoder as one batch (BatchNorm mixes them) or one by one."""
     epochs: int = 100
@@ -88,14 +113,62 @@ class Recipe:
                 raise TwofoldError(
                     f"objective {name!r} is a {type(objective).__name__}; it must be an Objective"
                 )
-            if objective.num_views > self.num_views:
+            if max(objective.reads) >= self.all_views:
                 raise TwofoldError(
-                    f"num_views is {self.num_views}; objective {name!r} reads {objective.num_views}"
+                    f"num_views is {self.num_views} and small_views {self.small_views}; objective "
+                    f"{name!r} reads view {max(objective.reads)}, counted from 0"
                 )
-        for name in self.weights:
-            if name not in self.objectives:
-                raise unknown("loss weight", name, self.objectives)
         self._check_prescription()
+        for name in self.weights:
+            if name not in self.learned:
+                raise unknown("loss weight", name, self.learned)
+
+    @property
+    def all_views(self) -> int:
+        """Views of each item a step, small ones too."""
+        return self.num_views + self.small_views
+
+    @property
+    def learned(self) -> dict[str, Objective]:
+        """All that is learned: the objectives, and one for every augmentation to be kept.
+
+        Example:
+            >>> from dataclasses import replace
+            >>> from twofold.recipes import simclr
+            >>> recipe = simclr()
+            >>> words = {**recipe.prescription, "rotate": "sensitive"}
+            >>> list(replace(recipe, prescription=words).learned)
+            ['contrast', 'predict/rotate']
+        """
+        named = frozenset().union(*(o.keeps() for o in self.objectives.values()))
+        kept = tuple(
+            name
+            for name, word in self.prescription.items()
+            if word in {"sensitive", "both"} and name not in named
+        )
+        learned = {name: o.completed(kept) for name, o in self.objectives.items()}
+        if learned == self.objectives:
+            pair = tuple(range(min(2, self.num_views)))
+            learned |= {f"predict/{name}": Predict(name, views=pair) for name in kept}
+        return learned
+
+    @property
+    def loss_weights(self) -> dict[str, float]:
+        """The weight of every loss."""
+        default = {
+            name: 1.0 if name in self.objectives else self.word_weight for name in self.learned
+        }
+        return {**default, **self.weights}
+
+    def without(self, names: Set[str]) -> Recipe:
+        """The same where those augmentations change nothing: off, and recovered by no objective."""
+        words = {name: "off" if name in names else word for name, word in self.prescription.items()}
+        parts = {name: o.without(names) for name, o in self.objectives.items()}
+        left = {name: o for name, o in parts.items() if o is not None}
+        weights = {
+            name: w for name, w in self.weights.items() if name not in parts.keys() - left.keys()
+        }
+        return replace(self, prescription=words, objectives=left, weights=weights)
 
     def view_sizes(self, image_size: int) -> tuple[int, int]:
         """Height and width of the early and of the later views of square images, in pixels.
@@ -106,20 +179,32 @@ class Recipe:
             (14, 28)
         """
         late = self.view_size or image_size
-        return max(round(self.early_resolution * late), min(late, _LEAST_VIEW)), late
+        return small_side(late, self.early_resolution), late
 
     def _check_prescription(self) -> None:
         check(self.augmentations, self.prescription)
-        check_asymmetry(self.augmentations, self.asymmetry, self.num_views)
-        predicted = frozenset().union(*(o.predicts() for o in self.objectives.values()))
+        check_asymmetry(self.augmentations, self.asymmetry, self.all_views)
+        check_repeats(self.augmentations, self.repeats, self.all_views)
+        check_small_views(self.small_views, self.small_size)
+        check_select(self.select, self.asymmetry)
+        for objective_name, objective in self.learned.items():
+            differs = isinstance(objective, Predict) and objective.compare == "difference"
+            for name in sorted(objective.keeps()):
+                word = self.prescription.get(name, "off")
+                if word not in {"sensitive", "both"}:
+                    raise TwofoldError(
+                        f"objective {objective_name!r} keeps {name}, which is prescribed {word!r}; "
+                        "say 'sensitive' or 'both', or take it out of the objective"
+                    )
+                if word == "sensitive" and differs:
+                    raise TwofoldError(
+                        f"{name} is prescribed 'sensitive', which gives both views of a pair the "
+                        f"same draws, but objective {objective_name!r} recovers how they differ; "
+                        "say 'both'"
+                    )
         for name, word in self.prescription.items():
-            if word in {"sensitive", "both"} and name not in predicted:
+            if word == "sensitive" and self.num_views == 1:
                 raise TwofoldError(
-                    f"{name} is prescribed {word!r}, but no objective of {self.name} learns to "
-                    f"keep it; say 'invariant' or 'off', or add an objective that predicts {name}"
-                )
-            if word == "blind":
-                raise TwofoldError(
-                    f"{name} is prescribed 'blind', but no objective of {self.name} removes what a "
-                    "probe can still recover; say 'invariant' or 'off'"
+                    f"{name} is prescribed 'sensitive', which gives both views of a pair the same "
+                    f"draws, but {self.name} makes one view; say 'both'"
                 )

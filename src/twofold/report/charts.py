@@ -14,9 +14,11 @@ from markupsafe import Markup, escape
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_WIDE, _HALF, _NARROW = (860, 320), (420, 250), (350, 260)
+_WIDE, _HALF, _NARROW, _SMALL = (860, 320), (420, 250), (350, 260), (270, 150)
+_LETTER = 7.4
+"""Pixels that a letter of a line's name takes, bold and with some to spare."""
 _LABEL_ROOM = 108
-"""Pixels right of the axes for the names of the lines."""
+"""Pixels right of the axes for the names of the lines, more where those are longer."""
 _MAX_POINTS = 400
 _FONT = 12
 # Colours that matplotlib writes and that the page replaces by its own.
@@ -55,7 +57,7 @@ class Level:
     """A known value to compare a curve with, such as what guessing gives."""
 
     label: str
-    """Its name, printed at its end."""
+    """Its name, printed at its end unless empty."""
     x: np.ndarray
     """Where it is known `(points,)`."""
     y: np.ndarray
@@ -72,6 +74,7 @@ def line_chart(
     y_label: str,
     description: str,
     wide: bool = False,
+    small: bool = False,
     y_range: tuple[float, float] | None = None,
 ) -> Markup:
     """Curves with their levels as inline SVG; a second form of a wide one is for narrow screens.
@@ -83,6 +86,8 @@ def line_chart(
         y_label: Above the axis, with the unit.
         description: What the chart shows, in words, for those who cannot see it.
         wide: Whether it spans the page rather than half of it.
+        small: Whether it is one of many that are alike, with room for no more than a value at the
+            end of its line.
         y_range: Limits of the vertical axis; fitted to the values if None.
 
     Returns:
@@ -94,7 +99,8 @@ def line_chart(
         >>> svg.startswith("<svg"), 'aria-label="It falls."' in svg
         (True, True)
     """
-    sizes = {"wide": _WIDE, "narrow": _NARROW} if wide else {"": _HALF}
+    one = {"small": _SMALL} if small else {"": _HALF}
+    sizes = {"wide": _WIDE, "narrow": _NARROW} if wide else one
     curves = [curve] if isinstance(curve, Curve) else curve
     drawn = [
         _draw(curves, levels, x_label, y_label, y_range, size, name, description)
@@ -122,7 +128,10 @@ def _draw(
         figure = Figure(figsize=(width / 72, height / 72), dpi=72)
         FigureCanvasSVG(figure)
         left, bottom, top = 52 / width, 44 / height, 1 - 30 / height
-        right = 1 - _LABEL_ROOM / width
+        names = [curve.label for curve in curves] + [level.label for level in levels]
+        longest = max(map(len, names), default=0)
+        room = 52.0 if css_class == "small" else max(_LABEL_ROOM, 8 + _LETTER * longest)
+        right = 1 - room / width
         axes = figure.add_axes((left, bottom, right - left, top - bottom))
         _frame(axes, x_label, y_label)
         _plot(axes, curves, levels)
@@ -192,7 +201,7 @@ def _name_lines(
     bottom, top = axes.get_ylim()
     apart = 1.35 * _FONT / height
     places: list[float] = []
-    shown = sorted((e for e in ends if np.isfinite(e[0])), key=lambda end: end[0])
+    shown = sorted((e for e in ends if np.isfinite(e[0]) and e[1]), key=lambda end: end[0])
     for value, *_ in shown:
         place = (value - bottom) / (top - bottom)
         places.append(max(place, places[-1] + apart) if places else place)

@@ -11,7 +11,7 @@ import jinja2
 import numpy as np
 
 from twofold.folder import REPORT, write_atomically
-from twofold.report import gallery, run_folder, summary, training
+from twofold.report import balance, gallery, prescription, run_folder, summary, training
 from twofold.report.pictures import Scale
 from twofold.report.run_folder import RunFolder
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from twofold.domains import Data
 
 _SECTIONS = {
+    "prescription": "Prescription",
     "run": "What was run",
     "quality": "Quality of the features",
     "training": "Course of the training",
@@ -83,20 +84,29 @@ def write_page(path: Path, template: str, context: Mapping[str, Any]) -> Path:
 def _context(run: RunFolder, data: Data | None, views: Views | None) -> dict[str, Any]:
     probes = summary.probes(run)
     pictures = _pictures(run, data, views)
+    proof, awaits_proof = prescription.proof(run), prescription.awaits_proof(run)
+    left_out = set() if proof or awaits_proof else {"prescription"}
     return {
-        "sections": _SECTIONS,
+        "sections": {id: name for id, name in _SECTIONS.items() if id not in left_out},
         "name": run.path.resolve().name,
         "title": summary.title(run),
         "notes": [*run.notes, *training.warnings(run)],
         "tiles": summary.tiles(run),
         "facts": summary.facts(run),
         "prescription": summary.prescription(run),
+        "proof": proof,
+        "awaits_proof": awaits_proof,
+        "share_axis": prescription.AXIS,
+        "zones": prescription.ZONES,
+        "columns": prescription.COLUMNS,
+        "path": str(run.path),
         "config_text": run.config_text,
         "probes": probes,
         "axis": summary.axis([row for p in probes for row in p.rows]) if probes else None,
         "pictures": pictures,
         "class_axis": summary.axis(pictures.classes) if pictures.classes else None,
         "losses": training.losses(run),
+        "balance": balance.curves(run),
         "course": list(filter(None, [training.online_knn(run), training.learning_rate(run)])),
         "chosen": training.chosen(run),
         "health": training.health(run),

@@ -100,7 +100,7 @@ def _evaluation(path: Path, notes: list[str]) -> Record:
         return {}
     try:
         loaded = json.loads(path.read_text(encoding="utf-8"))
-    except json.JSONDecodeError:
+    except ValueError:  # no JSON, or not even text
         notes.append("evaluation.json could not be read.")
         return {}
     return loaded if isinstance(loaded, dict) else {}

@@ -20,9 +20,9 @@ INPUTS = {
 }
 _WORDS = {
     "invariant": "the embedding must ignore it",
-    "blind": "the embedding must ignore it, and no probe may recover it",
+    "blind": "the embedding must ignore it, and no linear probe may recover it",
     "sensitive": "the embedding must keep it",
-    "both": "the embedding ignores it in one part and keeps it in another",
+    "both": "the embedding must keep it, although the views of a pair differ in it",
 }
 
 

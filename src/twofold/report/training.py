@@ -60,7 +60,7 @@ class HealthReport:
 def losses(run: RunFolder) -> list[Figure]:
     """One chart per objective, with its chance and floor where they are known."""
     names = list(dict.fromkeys(name for step in run.steps for name in step.get("losses", {})))
-    x, unit = _progress(run, run.steps)
+    x, unit = progress(run, run.steps)
     figures = []
     for name in names:
         y = _column(run.steps, "losses", name)
@@ -123,18 +123,18 @@ def overlaid(runs: Mapping[str, RunFolder]) -> Figure | None:
     caption = "Accuracy on training items that the runs do not train on; bands are 95 % intervals."
     if not any(len(curve.x) for curve in curves):
         y_label = "loss"
-        progress = [_progress(run, run.steps) for run in runs.values()]
-        unit = "epoch" if all(unit == "epoch" for _, unit in progress) else "step"
+        lengths = [progress(run, run.steps) for run in runs.values()]
+        unit = "epoch" if all(unit == "epoch" for _, unit in lengths) else "step"
         curves = [
             Curve(name, x if unit == "epoch" else _column(run.steps, "step"), y, smooth=True)
-            for (name, run), (x, _) in zip(runs.items(), progress, strict=True)
+            for (name, run), (x, _) in zip(runs.items(), lengths, strict=True)
             if len(y := _column(run.steps, "loss"))
         ]
         caption = (
             "Total loss. Losses under another objective, temperature or batch size have another "
             "scale: the lower one need not be the better one."
         )
-    drawn = [replace(curve, label=_abridged(curve.label)) for curve in curves if len(curve.x)]
+    drawn = [replace(curve, label=abridged(curve.label)) for curve in curves if len(curve.x)]
     if not drawn:
         return None
     svg = line_chart(drawn, x_label=unit, y_label=y_label, description=caption, wide=True)
@@ -146,7 +146,7 @@ def learning_rate(run: RunFolder) -> Figure | None:
     rates = _column(run.steps, "lr")
     if not np.isfinite(rates).any():
         return None
-    x, unit = _progress(run, run.steps)
+    x, unit = progress(run, run.steps)
     highest = wording.significant(float(np.nanmax(rates)))
     caption = f"Learning rate: at most {highest}, {wording.significant(_last(rates))} at the end."
     curve = Curve(wording.significant(_last(rates)), x, rates)
@@ -160,7 +160,7 @@ def throughput(run: RunFolder) -> Figure | None:
     rates = _column(run.steps, "images_per_s")
     if not np.isfinite(rates).any():
         return None
-    x, unit = _progress(run, run.steps)
+    x, unit = progress(run, run.steps)
     middle = wording.count(float(np.nanmedian(rates)))
     caption = f"Training speed: {middle} images per second (median). A steady line is a good one."
     top = 1.15 * float(np.nanquantile(rates, 0.99))
@@ -221,9 +221,15 @@ def _knn_curve(run: RunFolder, label: str) -> Curve:
     )
 
 
-def _abridged(name: str) -> str:
-    """A name short enough to stand beside a line: names of runs often differ at their end."""
-    return name if len(name) <= 14 else f"{name[:5]}…{name[-8:]}"
+def abridged(name: str, room: int = 14) -> str:
+    """A name of at most `room` characters: names of runs often differ at their end.
+
+    Example:
+        >>> abridged("short"), abridged("simclr-temperature-0.5")
+        ('short', 'simcl…ture-0.5')
+    """
+    tail = room * 4 // 7
+    return name if len(name) <= room else f"{name[: room - tail - 1]}…{name[-tail:]}"
 
 
 def _course(measured: list[Record], key: str) -> Figure | None:
@@ -272,7 +278,7 @@ def _column(records: list[Record], key: str, name: str | None = None) -> np.ndar
     return np.array([np.nan if value is None else value for value in values], np.float64)
 
 
-def _progress(run: RunFolder, records: list[Record]) -> tuple[np.ndarray, str]:
+def progress(run: RunFolder, records: list[Record]) -> tuple[np.ndarray, str]:
     """Where records lie along the training: in epochs if their length is known, else in steps."""
     steps = _column(records, "step")
     if run.epochs and run.epochs[-1].get("step"):

@@ -57,6 +57,16 @@ def significant(value: float | None, digits: int = 3) -> str:
     return text.replace("-", "−") if plain else text
 
 
+def decimals(value: float, places: int) -> str:
+    """A number to so many decimals, so that a column of them can be compared.
+
+    Example:
+        >>> decimals(-0.125, 2), decimals(-0.001, 2)
+        ('−0.12', '0.00')
+    """
+    return f"{round(value, places) + 0.0:.{places}f}".replace("-", "−")
+
+
 def duration(seconds: float) -> str:
     """A time span in the two largest units that matter.
 

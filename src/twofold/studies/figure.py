@@ -77,7 +77,6 @@ def _curve(study: Study, field: str, values: list[Any]) -> Figure:
     axes.margins(x=0.08, y=0.08)
     axes.autoscale_view()
     axes.set_xlabel(field, color=_INK)
-    axes.set_ylabel("%", color=_INK, rotation=0)
     axes.grid(axis="y", color=_GRID)
     axes.set_axisbelow(True)
     axes.spines[["top", "right", "left"]].set_visible(False)

@@ -1,0 +1,5 @@
+"""Balancers: how several losses become one update of the weights they share."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,0 +1,11 @@
+from .aggregate import Aggregated as Aggregated
+from .balancer import Balancer as Balancer
+from .balancer import Weighing as Weighing
+from .build import build_balancer as build_balancer
+from .dwa import DWA as DWA
+from .gradnorm import GradNorm as GradNorm
+from .random import RandomWeights as RandomWeights
+from .settings import BALANCERS as BALANCERS
+from .settings import Balance as Balance
+from .uncertainty import Uncertainty as Uncertainty
+from .weighted import Weighted as Weighted
