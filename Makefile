@@ -4,7 +4,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 RUN := runs/demo
 
-.PHONY: venv demo test test-fast lint bench bench-methods clean
+.PHONY: venv demo test test-fast lint bench bench-methods bench-prescription bench-mt-slvr clean
 
 venv: .venv/ready
 
@@ -39,6 +39,15 @@ bench: .venv/ready .venv-bench/ready
 # goes on where it was.
 bench-methods: .venv/ready .venv-bench/ready
 	$(BIN)/python benchmarks/methods.py --peers lightly --jobs 2
+
+# What each word does to each of eight augmentations, and the worked example; it goes on, too.
+bench-prescription: .venv/ready
+	$(BIN)/python benchmarks/worked_example.py --jobs 2
+	$(BIN)/python benchmarks/prescription.py --jobs 2
+
+# Adapters and balancers for two tasks at once, three seeds of each; it goes on, too.
+bench-mt-slvr: .venv/ready
+	$(BIN)/python benchmarks/mt_slvr.py --jobs 2
 
 .venv-bench/ready:
 	test -x .venv-bench/bin/python || $(PYTHON) -m venv .venv-bench

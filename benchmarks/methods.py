@@ -18,15 +18,11 @@ Once all that were asked for are there, docs/methods.md and docs/methods.svg are
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import json
 import os
-import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -34,23 +30,19 @@ import numpy as np
 import torch
 from torch import nn
 
-import twofold
+import runs
 from twofold.domains import Data, Source
 from twofold.domains.image import open_data
-from twofold.evaluate import accuracy, features, knn, linear_probe
 from twofold.evaluate.features import Prepare
 from twofold.folder import read_metrics, write_atomically
-from twofold.hardware import detect
 from twofold.networks import build_encoder
 from twofold.preprocess import measure
 from twofold.recipes import RECIPES
 from twofold.studies.result import Estimate, estimate
 
-ROOT = Path(__file__).parents[1]
-RESULT = ROOT / "benchmarks" / "results" / "methods.json"
-PEER = ROOT / ".venv-bench" / "bin" / "python"
-ENCODER = "resnet-small"
-METHODS = tuple(name for name in RECIPES if not name.endswith(("_cifar", "_imagenet")))
+RESULT = runs.ROOT / "benchmarks" / "results" / "methods.json"
+PEER = runs.ROOT / ".venv-bench" / "bin" / "python"
+METHODS = tuple(name for name, recipe in RECIPES.items() if recipe.__module__.endswith(".small"))
 WITH_LABELS = ("sup_con", "supervised")
 PEERS = {"lightly": ("simclr", "byol", "simsiam", "barlow_twins")}
 BASELINES = ("raw pixels", "untrained")
@@ -58,7 +50,6 @@ PROBES = {"linear": "linear probe", "knn": "kNN"}
 PART = 4  # one image in so many serves to measure what an epoch costs
 PEER_STEPS = 24  # steps that measure what a step of a peer costs
 COLOURS = {"linear": "#3b82c4", "knn": "#d9772b"}
-INK, GRID = "#7a7a7a", "#7a7a7a44"  # legible on white and on black
 
 
 class Work(NamedTuple):
@@ -85,33 +76,13 @@ def carry_out(work: Work) -> dict[str, Any]:
         if work.length is None:
             return cost(work.method, data, folder)
         if work.method in BASELINES:
-            return judge(*baseline(work, data.train), data, work.seed)
-        run, seconds = pretrain(work.method, data, folder / "run", work.length, work.seed)
+            return runs.judge(*baseline(work, data.train), data, work.seed)
+        run, seconds = runs.pretrain(
+            work.method, data, folder / "run", epochs=work.length, seed=work.seed
+        )
         encoder = run.encoder()
-        found = judge(encoder.backbone, encoder.preprocess, data, work.seed)
+        found = runs.judge(encoder.backbone, encoder.preprocess, data, work.seed)
         return {"epochs": work.length, "cpu_seconds": round(seconds, 1), **found}
-
-
-def pretrain(
-    recipe: str, data: Data, folder: Path, epochs: int, seed: int = 0
-) -> tuple[twofold.Run, float]:
-    """A finished run on one thread and the CPU seconds of all that it did."""
-    began = time.process_time()
-    run = twofold.pretrain(
-        recipe,
-        data=data,
-        out=folder,
-        encoder=ENCODER,
-        epochs=epochs,
-        seed=seed,
-        threads=1,
-        loader_threads=0,
-        monitor_every=epochs,
-        quiet=True,
-    )
-    if read_metrics(run.folder)[-1]["kind"] != "end":
-        sys.exit(f"{recipe} was stopped")
-    return run, time.process_time() - began
 
 
 def cost(recipe: str, data: Data, folder: Path) -> dict[str, float]:
@@ -119,9 +90,10 @@ def cost(recipe: str, data: Data, folder: Path) -> dict[str, float]:
 
     The views change size after a share of the steps, so each of the runs has both in proportion.
     """
-    part, seconds, steps = every(data, PART), [], []
+    part = runs.part(data, len(data.train) // PART)
+    seconds, steps = [], []
     for number, epochs in enumerate((1, 1, 3)):  # the first also pays what a process pays once
-        run, spent = pretrain(recipe, part, folder / str(number), epochs)
+        run, spent = runs.pretrain(recipe, part, folder / str(number), epochs=epochs)
         seconds.append(spent)
         steps.append(read_metrics(run.folder)[-1]["step"])
     step = (seconds[2] - seconds[1]) / (steps[2] - steps[1])
@@ -131,38 +103,31 @@ def cost(recipe: str, data: Data, folder: Path) -> dict[str, float]:
     }
 
 
-def every(data: Data, count: int) -> Data:
-    """`data` with one training item in `count`."""
-    index = np.arange(0, len(data.train), count)
-    return dataclasses.replace(data, train=data.train.take(index))
-
-
 def carry_out_peer(work: Work, method: str, data: Data, folder: Path) -> dict[str, Any]:
     """The same for lightly: it trains in an environment of its own and is judged in this one."""
     train = data.train
     np.save(folder / "images.npy", train.items[:, 0])
-    precision = detect(device="cpu", threads=1).precision
     found = {
         "--images": folder / "images.npy",
         "--steps": work.length or PEER_STEPS,
         "--seed": work.seed,
-        "--precision": precision,
+        "--precision": runs.precision(),
         "--out": folder / "encoder.pt",
     }
     script = Path(__file__).with_name("lightly_methods.py")
     command = [PEER, script, method, *(part for pair in found.items() for part in pair)]
     command += [] if work.length else ["--calibrate"]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
-    spent = json.loads(answer([str(part) for part in command], environment))
+    environment = {**os.environ, "PYTHONPATH": str(runs.ROOT / "src")}
+    spent = json.loads(runs.answer([str(part) for part in command], environment))
     if work.length is None:
         return {"each": spent["seconds"] / PEER_STEPS, "once": 0.0}
-    encoder = build_encoder(ENCODER, channels=train.channels, image_size=train.height)
+    encoder = build_encoder(runs.ENCODER, channels=train.channels, image_size=train.height)
     encoder.load_state_dict(torch.load(folder / "encoder.pt", weights_only=True))
     return {
         "epochs": round(spent["epochs"], 2),
         "cpu_seconds": round(spent["seconds"], 1),
         "lightly": spent["lightly"],
-        **judge(encoder, measure(train.items), data, work.seed),
+        **runs.judge(encoder, measure(train.items), data, work.seed),
     }
 
 
@@ -172,38 +137,14 @@ def baseline(work: Work, train: Source) -> tuple[nn.Module, Prepare]:
     if work.method == "raw pixels":
         return nn.Flatten(), preprocess.unit
     torch.manual_seed(work.seed)
-    return build_encoder(ENCODER, channels=train.channels, image_size=train.height), preprocess
-
-
-def judge(encoder: nn.Module, prepare: Prepare, data: Data, seed: int) -> dict[str, Any]:
-    """kNN and linear accuracy on the test images, of which the training has seen none."""
-    train, test = (features(encoder, part.items, prepare) for part in (data.train, data.test))
-    predictions = {
-        "knn": knn(train, data.train.labels, test),
-        "linear": linear_probe(train, data.train.labels, test, seed=seed).predictions,
-    }
-    return {probe: accuracy(found, data.test.labels) for probe, found in predictions.items()}
-
-
-def in_process(work: Work) -> dict[str, Any]:
-    """Carries out `work` in a process of its own, on one thread."""
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, __file__, "--work", json.dumps(work)]
-    return json.loads(answer(command, environment))
-
-
-def answer(command: Sequence[str], environment: dict[str, str]) -> str:
-    """The last line that a command prints; it says itself what goes wrong."""
-    done = subprocess.run(command, env=environment, stdout=-1, text=True, check=True)
-    return done.stdout.splitlines()[-1]
+    return build_encoder(runs.ENCODER, channels=train.channels, image_size=train.height), preprocess
 
 
 class Results:
     """`methods.json`: what was measured so far."""
 
     def __init__(self) -> None:
-        precision = detect(device="cpu", threads=1).precision
-        empty = {"torch": torch.__version__, "precision": precision, "costs": {}, "runs": []}
+        empty = {"torch": torch.__version__, "precision": runs.precision(), "costs": {}, "runs": []}
         self.all: dict[str, Any] = json.loads(RESULT.read_text()) if RESULT.exists() else empty
 
     @property
@@ -230,18 +171,12 @@ class Results:
     def measure(self, works: Iterable[Work], jobs: int) -> int:
         """Carries out `works`, `jobs` at a time, and returns how many failed."""
         failures = 0
-        with ThreadPoolExecutor(jobs) as pool:
-            waiting = {pool.submit(in_process, work): work for work in works}
-            try:
-                for future in as_completed(waiting):
-                    try:
-                        self.add(waiting[future], future.result())
-                    except subprocess.CalledProcessError:
-                        failures += 1
-                        print(f"{waiting[future].method}: failed", flush=True)
-            except KeyboardInterrupt:
-                pool.shutdown(cancel_futures=True)
-                sys.exit("stopped; the same command goes on")
+        for work, found in runs.in_processes(__file__, works, jobs):
+            if found is None:
+                failures += 1
+                print(f"{work.method}: failed", flush=True)
+            else:
+                self.add(work, found)
         return failures
 
     def length(self, method: str, seconds: float) -> int:
@@ -265,11 +200,11 @@ class Row(NamedTuple):
         return f"{self.method}, with labels" if self.method in WITH_LABELS else self.method
 
 
-def summarise(method: str, runs: Sequence[dict[str, Any]]) -> Row:
+def summarise(method: str, found: Sequence[dict[str, Any]]) -> Row:
     """Means and intervals of a method's runs."""
-    linear, near = (estimate([run[probe] for run in runs]) for probe in PROBES)
+    linear, near = (estimate([run[probe] for run in found]) for probe in PROBES)
     epochs, seconds = (
-        float(np.mean([run.get(field, 0) for run in runs])) for field in ("epochs", "cpu_seconds")
+        float(np.mean([run.get(field, 0) for run in found])) for field in ("epochs", "cpu_seconds")
     )
     return Row(method, linear, near, epochs, seconds)
 
@@ -279,9 +214,10 @@ def describe(rows: Sequence[Row], seconds: float, about: dict[str, Any]) -> str:
     lines = [
         "# The methods at an equal budget",
         "",
-        f"Every method trained `{ENCODER}` on Fashion-MNIST for about {seconds:g} CPU seconds on "
-        "one thread, views included, and the frozen features were judged on the 10,000 test "
-        "images. Settings were chosen beforehand, on training images. Of the 60,000 training "
+        f"Every method trained `{runs.ENCODER}` on Fashion-MNIST for about {seconds:g} CPU "
+        "seconds on one thread, views included, and the frozen features were judged on the 10,000 "
+        "test images. Lengths were fitted to costs measured beforehand; the last column says what "
+        "runs took. Settings were chosen on training images. Of the 60,000 training "
         "images twofold holds out 1,200 for its online kNN and trains on the others; lightly "
         "trained on all. Probes learn from all 60,000.",
         "",
@@ -289,7 +225,7 @@ def describe(rows: Sequence[Row], seconds: float, about: dict[str, Any]) -> str:
         "|---|---|---|---|---|",
     ]
     for row in rows:
-        cells = (f"{100 * e.mean:.1f} ({100 * e.low:.1f} to {100 * e.high:.1f})" for e in row[1:3])
+        cells = map(runs.percent, row[1:3])
         spent = (f"{row.epochs:.3g}", f"{row.cpu_seconds:.0f}") if row.epochs else ("", "")
         lines.append(f"| {' | '.join((row.name, *cells, *spent))} |")
     bases: dict[str, list[str]] = {}
@@ -320,7 +256,6 @@ def describe(rows: Sequence[Row], seconds: float, about: dict[str, Any]) -> str:
 
 def draw(rows: Sequence[Row], path: Path) -> None:
     """A dot and an interval for each method and probe, the best on top."""
-    import matplotlib as mpl
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(7, 0.36 * len(rows) + 1.1), layout="constrained")
@@ -340,13 +275,10 @@ def draw(rows: Sequence[Row], path: Path) -> None:
         )
     axes.set_yticks(range(len(rows)), [row.name for row in rows])
     axes.invert_yaxis()
-    axes.set_xlabel("accuracy on the test images, %", color=INK)
-    axes.grid(axis="x", color=GRID)
-    axes.spines[:].set_visible(False)
-    axes.tick_params(colors=INK, length=0)
-    figure.legend(loc="outside upper center", ncols=2, frameon=False, labelcolor=INK)
-    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "twofold"}):
-        figure.savefig(path, transparent=True, metadata={"Date": None})
+    axes.set_xlabel("accuracy on the test images, %")
+    runs.plain(axes)
+    figure.legend(loc="outside upper center", ncols=2, frameon=False, labelcolor=runs.INK)
+    runs.save(figure, path)
 
 
 def main() -> None:
@@ -357,7 +289,7 @@ def main() -> None:
     parser.add_argument("--methods", nargs="*", choices=METHODS, default=METHODS)
     parser.add_argument("--peers", nargs="*", choices=[*PEERS], default=[])
     parser.add_argument("--jobs", type=int, default=1, help="runs side by side")
-    parser.add_argument("--docs", type=Path, default=ROOT / "docs", help="folder of the page")
+    parser.add_argument("--docs", type=Path, default=runs.ROOT / "docs", help="folder of the page")
     parser.add_argument("--work", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.work:
@@ -386,11 +318,9 @@ def main() -> None:
         for name in (*BASELINES, *methods)
     ]
     rows.sort(key=lambda row: -row.linear.mean)
-    options.docs.mkdir(parents=True, exist_ok=True)
     draw(rows, options.docs / "methods.svg")
     text = describe(rows, options.seconds, results.all)
-    (options.docs / "methods.md").write_text(text)
-    print(text)
+    runs.write_page(text, options.docs / "methods.md")
 
 
 if __name__ == "__main__":
