@@ -26,8 +26,7 @@ import runs
 from twofold.domains import Source
 from twofold.domains.image import open_data
 from twofold.evaluate import neighbours
-from twofold.evaluate.intervals import Figure
-from twofold.evaluate.similarity import mean_figure
+from twofold.evaluate.intervals import Figure, mean_figure
 from twofold.reading import FEATURES
 
 PROJECTED = "projector.2"  # what the contrastive loss compares

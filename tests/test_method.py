@@ -145,6 +145,13 @@ def test_gradients_are_compared_on_the_last_weight_that_all_share():
         assert "\n" not in str(error.value)
 
 
+def test_an_encoder_without_a_weight_to_compare_on_is_refused():
+    encoder = torch.nn.Flatten()
+    encoder.num_features = 4
+    with pytest.raises(TwofoldError, match="no layer whose weight every route uses"):
+        Method(encoder, {"contrast": SimCLR(projector=(8, 4))}).shared_layer()
+
+
 def test_the_first_projector_is_the_one_to_read():
     network = build_encoder("resnet-small", channels=3, image_size=16, width=0.25)
     named = {"first": LooC((), projector=(8, 4)), "contrast": CONTRAST}

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from twofold.adapters import Adapted
-from twofold.errors import unknown
+from twofold.errors import TwofoldError, unknown
 from twofold.networks import mlp_arguments, num_features
 from twofold.objectives import Batch, Encoded, Known, Objective
 
@@ -96,6 +96,11 @@ class Method(nn.Module):
             for path, parameter in self.encoder.named_parameters()
             if parameter in shared and parameter.ndim > 1 and path.endswith("weight")
         }
+        if not weights:
+            raise TwofoldError(
+                "the encoder has no layer whose weight every route uses, so that gradients of "
+                "several losses cannot be compared; give it one"
+            )
         if name is None:
             name = [path for path in weights if not path.endswith("downsample.0")][-1]
         if name not in weights:

@@ -16,7 +16,7 @@ from twofold.display import Console
 from twofold.domains import Data
 from twofold.encoder import Encoder, load
 from twofold.errors import TwofoldError, unknown
-from twofold.evaluate.prescription import judge, observe
+from twofold.evaluate.prescription import encode_unchanged, judge, noticeable, observe
 from twofold.folder import ENCODER
 from twofold.launch import start
 from twofold.networks import build_encoder, check_reads
@@ -71,11 +71,15 @@ def prove(
     """
     chosen = _chosen(recipe, words, names, data.train.channels)
     readings = encoder.readings.eval()
+    items = (data.train.items, data.test.items, encoder.preprocess)
+    progress("embeddings of items as they are")
+    unchanged = encode_unchanged(readings, *items, device=device)
     found: dict[str, Any] = {}
     for name, augmentation in chosen.items():
         progress(f"{name}: what embeddings tell of it")
-        items = (data.train.items, data.test.items, encoder.preprocess)
-        seen = observe(readings, (name, augmentation), *items, seed=seed, device=device)
+        seen = observe(
+            readings, (name, augmentation), *items, unchanged=unchanged, seed=seed, device=device
+        )
         ceiling = None
         if whole is not None and ceiling_epochs:
             progress(f"{name}: what an encoder trained for it alone tells")
@@ -83,10 +87,8 @@ def prove(
             alone = Readings(best.backbone).eval()
             ceiling = observe(alone, (name, augmentation), *items, seed=seed, device=device)
         reached = ceiling[FEATURES]["decoded"] if ceiling else None
-        top = max(
-            1.0 if reached is None else reached["value"],
-            *(0.0 if reached is None else one["decoded"]["value"] for one in seen.values()),
-        )
+        values = [one["decoded"]["value"] for one in seen.values()]
+        top = 1.0 if reached is None else max(reached["value"], *values)
         word = words.get(name)
         found[name] = {
             "word": word,
@@ -158,13 +160,12 @@ def _decisive(word: str | None, readings: tuple[str, ...]) -> str:
 
 def _trained_for(name: str, whole: Config, data: Data, folder: Path | None, epochs: int) -> Encoder:
     """The encoder of a run that learned to recover one augmentation, trained now or before."""
-    augmentation = whole.recipe.augmentations[name]
-    even = 0.5 if augmentation.target == "binary" else 1.0
+    drawn = noticeable(whole.recipe.augmentations[name])
     recipe = replace(
         whole.recipe,
         objectives={"predict": Predict(name, views=(0,), route="invariant")},
         prescription={name: "both"},
-        augmentations={**whole.recipe.augmentations, name: replace(augmentation, probability=even)},
+        augmentations={**whole.recipe.augmentations, name: drawn},
         asymmetry={},
         repeats={},
         select="each",

@@ -95,7 +95,8 @@ def test_the_linear_probe_equals_sklearn(features):
 
 def test_ridge_equals_sklearn_where_rows_are_not_centred(features):
     drawn = features[:, :2].abs()
-    weight, bias = decoding._fitted(features, drawn, 2, 0.3)
+    covariance = (features.T @ features).double() / len(features)
+    weight, bias = decoding._fitted(features, drawn, covariance, 2, 0.3)
     other = Ridge(alpha=3000 * 0.3).fit(features.double().numpy(), drawn.double().numpy())
     assert weight.T.numpy() == pytest.approx(other.coef_, abs=1e-4)
     assert bias.numpy() == pytest.approx(other.intercept_, abs=1e-3)

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from twofold.augment import IMAGE, Views
 from twofold.augment.spatial import Flip
 from twofold.evaluate import blinded, judge, observe
+from twofold.evaluate.prescription import encode_unchanged
 from twofold.networks import build_encoder
 from twofold.preprocess import measure
 from twofold.reading import Readings
@@ -74,6 +75,12 @@ def test_what_tells_the_turn_keeps_it():
     assert found["decoded_mlp"]["value"] == pytest.approx(1, abs=0.02)
     assert (verdict["does"], verdict["achieved"]) == ("kept", True)
     assert not judge(found, "invariant")["achieved"]
+
+
+def test_embeddings_of_unchanged_items_may_be_handed_over():
+    readings = Readings(Partly())
+    unchanged = encode_unchanged(readings, TRAIN, TEST, PREPROCESS)
+    assert observed(Partly(), unchanged=unchanged) == observed(Partly())
 
 
 def test_what_no_turn_changes_ignores_it():

@@ -149,25 +149,28 @@ def _answers(x: Tensor, network: list[Tensor]) -> Tensor:
 def _linear(x: Tensor, y: Tensor, x_test: Tensor) -> Tensor:
     """Answers of the linear probe for `x_test`, its penalty chosen on the held-out rows."""
     held = len(x) // _HELD_OUT
-    losses = {}
+    kept, outputs, losses = x[held:], _num_outputs(y), {}
+    covariance = (kept.T @ kept).double() / len(kept)
     for l2 in _L2_GRID:
-        weight, bias = _fitted(x[held:], y[held:], _num_outputs(y), l2)
+        weight, bias = _fitted(kept, y[held:], covariance, outputs, l2)
         losses[l2] = float(_loss(torch.addmm(bias, x[:held], weight), y[:held]))
-    weight, bias = _fitted(x, y, _num_outputs(y), min(_L2_GRID, key=lambda l2: losses[l2]))
+    best = min(_L2_GRID, key=lambda l2: losses[l2])
+    weight, bias = _fitted(x, y, (x.T @ x).double() / len(x), outputs, best)
     return torch.addmm(bias, x_test, weight)
 
 
-def _fitted(x: Tensor, y: Tensor, num_outputs: int, l2: float) -> tuple[Tensor, Tensor]:
+def _fitted(
+    x: Tensor, y: Tensor, covariance: Tensor, num_outputs: int, l2: float
+) -> tuple[Tensor, Tensor]:
     """Weight and bias of a logistic regression on classes, of a ridge regression on numbers.
 
-    Ridge minimises `mean ‖x W + b - y‖² + l2 ‖W‖²`.
+    Ridge minimises `mean ‖x W + b - y‖² + l2 ‖W‖²`. `covariance` is `xᵀx / n`, not centred.
     """
-    covariance = (x.T @ x).double() / len(x)
     if not y.is_floating_point():
         start = (x.new_zeros(x.shape[1], num_outputs), x.new_zeros(num_outputs))
         return _fit(x, y, covariance, l2, start)
     centre, level = x.mean(dim=0), y.mean(dim=0)
-    covariance -= torch.outer(centre, centre)
+    covariance = covariance - torch.outer(centre, centre)
     covariance.diagonal().add_(l2)
     joint = (x.T @ (y - level)).double() / len(x)
     weight = torch.linalg.solve(covariance, joint).to(x.dtype)

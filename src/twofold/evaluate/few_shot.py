@@ -10,9 +10,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from twofold.errors import TwofoldError, unknown
-from twofold.evaluate.intervals import Figure
+from twofold.evaluate.intervals import Figure, mean_figure
 from twofold.evaluate.labels import class_labels
-from twofold.evaluate.similarity import mean_figure
 
 CLASSIFIERS = ("centroid", "cl2n", "logistic")
 

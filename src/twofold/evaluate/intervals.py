@@ -7,6 +7,7 @@ from statistics import NormalDist
 from typing import TypedDict
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from twofold.errors import TwofoldError
@@ -81,3 +82,18 @@ def accuracy(predictions: np.ndarray | Tensor, labels: np.ndarray | Tensor) -> F
         )
     correct, n = int((predicted == true).sum()), len(true)
     return {"value": correct / n if n else 0.0, "ci95": list(wilson(correct, n)), "n": n}
+
+
+def mean_figure(values: Tensor) -> Figure:
+    """The mean of independent values with its normal 95 % interval, `mean ± 1.96 sd/√n`.
+
+    Args:
+        values: One value for each item `(n,)`, n >= 2.
+
+    Example:
+        >>> [round(end, 4) for end in mean_figure(torch.tensor([0.0, 1.0, 0.0, 1.0]))["ci95"]]
+        [-0.0658, 1.0658]
+    """
+    std, mean = (float(moment) for moment in torch.std_mean(values.double()))
+    margin = 1.96 * std / sqrt(len(values))
+    return {"value": mean, "ci95": [mean - margin, mean + margin], "n": len(values)}

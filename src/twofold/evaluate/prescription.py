@@ -42,6 +42,29 @@ class Evidence(TypedDict):
     """The same of a probe with a hidden layer, which sees what is not linear, too."""
 
 
+class Unchanged(NamedTuple):
+    """Embeddings by reading of items as they are, of those that `observe` uses."""
+
+    train: dict[str, Tensor]
+    test: dict[str, Tensor]
+
+
+def encode_unchanged(
+    readings: Readings,
+    train: np.ndarray,
+    test: np.ndarray,
+    preprocess: Preprocess,
+    *,
+    batch_size: int = 500,
+    device: torch.device | str = "cpu",
+) -> Unchanged:
+    """What `observe` compares with, the same for every augmentation; arguments are as there."""
+    where = torch.device(device)
+    parts = (_part(train, 1, _TRAIN), test[:_TEST])
+    encoded = (_encode(readings, p, preprocess, None, 0, batch_size, where) for p in parts)
+    return Unchanged(*(one.embeddings for one in encoded))
+
+
 def observe(
     readings: Readings,
     augmentation: tuple[str, Augmentation],
@@ -49,6 +72,7 @@ def observe(
     test: np.ndarray,
     preprocess: Preprocess,
     *,
+    unchanged: Unchanged | None = None,
     seed: int = 0,
     batch_size: int = 500,
     device: torch.device | str = "cpu",
@@ -65,6 +89,8 @@ def observe(
         train: Items as stored `(n, channels, height, width)`; at most 8000 of one half serve.
         test: The same, the first 4000.
         preprocess: What the encoder reads.
+        unchanged: What `encode_unchanged` gave for the same items, to spare doing it for each
+            augmentation.
         seed: Of the draws and of the probe.
         batch_size: Items encoded at a time.
         device: Where to compute.
@@ -73,17 +99,19 @@ def observe(
         Evidence by the name of the reading.
     """
     name, settings = augmentation
+    if unchanged is None:
+        unchanged = encode_unchanged(
+            readings, train, test, preprocess, batch_size=batch_size, device=device
+        )
     train, test = _part(train, 1, _TRAIN), test[:_TEST]
     views, always = (
         _views({name: settings}, preprocess, seed, always=changed) for changed in (False, True)
     )
     target = views.target(name)
 
-    def encode(items: np.ndarray, drawn: Views | None, epoch: int) -> _Encoded:
+    def encode(items: np.ndarray, drawn: Views, epoch: int) -> _Encoded:
         return _encode(readings, items, preprocess, drawn, epoch, batch_size, torch.device(device))
 
-    clean = encode(train, None, 0).embeddings
-    clean_test = encode(test, None, 0).embeddings
     learned, judged = encode(train, views, 0), encode(test, views, 1)
     changed = encode(test, always, 1) if settings.target == "binary" else judged
 
@@ -100,12 +128,25 @@ def observe(
 
     return {
         reading: Evidence(
-            similarity=similarity(clean_test[reading], changed.embeddings[reading], clean[reading]),
+            similarity=similarity(
+                unchanged.test[reading], changed.embeddings[reading], unchanged.train[reading]
+            ),
             decoded=recover(reading, "linear"),
             decoded_mlp=recover(reading, "mlp"),
         )
-        for reading in clean
+        for reading in unchanged.test
     }
+
+
+def noticeable(augmentation: Augmentation) -> Augmentation:
+    """The augmentation drawn so that there is something to tell: a binary one for half the items.
+
+    Example:
+        >>> from twofold.augment import IMAGE
+        >>> noticeable(IMAGE["flip"]).probability, noticeable(IMAGE["hue"]).probability
+        (0.5, 1.0)
+    """
+    return replace(augmentation, probability=_EVEN if augmentation.target == "binary" else 1.0)
 
 
 class Verdict(TypedDict):
@@ -234,9 +275,7 @@ def _views(
     """Views that these augmentations alone make: of binary ones half, so that they tell apart."""
     return Views(
         {
-            name: replace(
-                kind, probability=_EVEN if kind.target == "binary" and not always else 1.0
-            )
+            name: replace(kind, probability=1.0) if always else noticeable(kind)
             for name, kind in augmentations.items()
         },
         dict.fromkeys(augmentations, "both"),

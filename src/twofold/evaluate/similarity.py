@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from math import sqrt
-
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from twofold.errors import TwofoldError
-from twofold.evaluate.intervals import Figure, accuracy
+from twofold.evaluate.intervals import Figure, accuracy, mean_figure
 from twofold.evaluate.knn import neighbours
 
 # Of the mean eigenvalue. Directions in which features hardly vary would otherwise be blown up to
@@ -110,18 +108,3 @@ def whiten(features: Tensor, reference: Tensor) -> Tensor:
     centred = features.double() - mean
     whitened: Tensor = torch.linalg.solve_triangular(root, centred.T, upper=False)
     return whitened.T
-
-
-def mean_figure(values: Tensor) -> Figure:
-    """The mean of independent values with its normal 95 % interval, `mean ± 1.96 sd/√n`.
-
-    Args:
-        values: One value for each item `(n,)`, n >= 2.
-
-    Example:
-        >>> [round(end, 4) for end in mean_figure(torch.tensor([0.0, 1.0, 0.0, 1.0]))["ci95"]]
-        [-0.0658, 1.0658]
-    """
-    std, mean = (float(moment) for moment in torch.std_mean(values.double()))
-    margin = 1.96 * std / sqrt(len(values))
-    return {"value": mean, "ci95": [mean - margin, mean + margin], "n": len(values)}
