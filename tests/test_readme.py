@@ -4,6 +4,7 @@ import re
 import shlex
 import textwrap
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,6 @@ from twofold import flags, recipes, run
 from twofold.cli import COMMANDS
 from twofold.config import Config
 from twofold.errors import TwofoldError
-from twofold.flags import Embed, Evaluate, Pretrain, Preview, Prove, Study
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = [
@@ -67,7 +67,12 @@ def command_lines(text):
             yield words[1:end]
 
 
-KINDS = {kind.__name__.lower(): kind for kind in (Pretrain, Evaluate, Prove, Embed, Preview, Study)}
+MODULES = {command: import_module(f"twofold.commands.{command}") for command in COMMANDS}
+KINDS = {
+    command: vars(module)[command.capitalize()]
+    for command, module in MODULES.items()
+    if command.capitalize() in vars(module)
+}
 
 
 def parse_flags(command, args, *, recipe="simclr"):

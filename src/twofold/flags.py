@@ -8,106 +8,17 @@ import io
 import os
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Annotated, Literal, TypeVar
+from typing import TypeVar
 
 import tyro
 
-from twofold.config import DataConfig, Settings
 from twofold.errors import TwofoldError, unknown
-from twofold.recipes import Recipe
 
 T = TypeVar("T")
 
 _CONFIG = (tyro.conf.AvoidSubcommands, tyro.conf.FlagCreatePairsOff)
-_FLAT = tyro.conf.arg(name="")  # the flags of a part carry no prefix
-
-
-@dataclass(frozen=True, kw_only=True)
-class Pretrain:
-    """Train an encoder."""
-
-    recipe: Annotated[Recipe, _FLAT]
-    data: Annotated[DataConfig, _FLAT] = field(default_factory=DataConfig)
-    settings: Annotated[Settings, _FLAT] = field(default_factory=Settings)
-    out: Path | None = None
-    """Folder of the run; created."""
-    overwrite: bool = False
-    """Replace a run that --out already holds."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Study:
-    """Train a grid, judge every run on held-out training items, and compare."""
-
-    recipe: Annotated[Recipe, _FLAT]
-    data: Annotated[DataConfig, _FLAT] = field(default_factory=DataConfig)
-    settings: Annotated[Settings, _FLAT] = field(default_factory=Settings)
-    out: Path | None = None
-    """Folder of the study; created."""
-    grid: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
-    """field=value,value,... of any field below; may be given several times."""
-    compose: tuple[str, ...] = ()
-    """Augmentations, each tried alone and with each other; jitter stands for all four of colour."""
-    seeds: tuple[int, ...] = (0, 1, 2)
-    """Seeds of every combination; intervals are over them."""
-    judge: Literal["held-out", "test"] = "held-out"
-    """Items to judge on; test is for final figures."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Evaluate:
-    """Probe the frozen encoder of a run."""
-
-    data: Annotated[DataConfig, _FLAT] = field(default_factory=DataConfig)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Prove:
-    """Find out what an encoder keeps of each augmentation."""
-
-    data: Annotated[DataConfig, _FLAT] = field(default_factory=DataConfig)
-    augmentations: tuple[str, ...] = ()
-    """Which to look at; those prescribed something but off, or all of an encoder by name."""
-    ceiling_epochs: int = 2
-    """Epochs of encoders trained to recover one augmentation alone, beside which a run's is judged;
-    0 for none."""
-    pretrained: bool = False
-    """Fetch the published weights of an encoder by name; they are random otherwise."""
-    seed: int = 0
-    """Of draws, probes, splits and random weights for an encoder by name; a run has its own."""
-    out: Path | None = None
-    """File to write for an encoder by name, .json; a run's findings go to its evaluation.json."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Embed:
-    """Write the embeddings of any items."""
-
-    data: Annotated[DataConfig, _FLAT] = field(default_factory=DataConfig)
-    out: Path | None = None
-    """File to write, .npz: embeddings, ids, and labels if there are any."""
-    part: Literal["all", "train", "test"] = "all"
-    """Which part of the data."""
-    route: str = "all"
-    """Whose features, of an encoder with routes; all puts them side by side."""
-    layer: str = "features"
-    """features, or projector.1 and so on for a layer of the head."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Preview:
-    """Draw items, their views, and what was drawn for each."""
-
-    recipe: Annotated[Recipe, _FLAT]
-    data: Annotated[DataConfig, _FLAT] = field(default_factory=DataConfig)
-    out: Path | None = None
-    """Picture to write, .png."""
-    rows: int = 8
-    """Items shown."""
-    seed: int = 0
-    """Seeds the draws."""
+FLAT = tyro.conf.arg(name="")
+"""Marks a part of a command's flags that carry no prefix."""
 
 
 _RULE = re.compile(r"^.*[-─]{5,}.*$", re.MULTILINE)

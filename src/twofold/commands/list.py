@@ -1,0 +1,33 @@
+"""`twofold list`: every name there is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twofold.augment.table import IMAGE
+from twofold.domains.image.names import NAMES
+from twofold.errors import TwofoldError
+from twofold.networks.names import ENCODERS
+from twofold.recipes import RECIPES
+
+
+def main(args: list[str]) -> int:
+    """Prints every name there is."""
+    if args:
+        raise TwofoldError(f"twofold list takes nothing; found {args[0]}")
+    groups = {
+        "recipes": {name: _first_line(recipe) for name, recipe in RECIPES.items()},
+        "encoders": ENCODERS,
+        "augmentations": {name: _first_line(kind) for name, kind in IMAGE.items()},
+        "data": NAMES,
+    }
+    for group, names in groups.items():
+        print(group)
+        width = max(map(len, names))
+        for name, words in names.items():
+            print(f"  {name:<{width}}  {words}")
+    return 0
+
+
+def _first_line(value: Any) -> str:
+    return str(value.__doc__).strip().splitlines()[0]

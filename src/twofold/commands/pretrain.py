@@ -1,0 +1,69 @@
+"""`twofold pretrain`: train an encoder, or go on with a run that was stopped."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated
+
+from twofold.arguments import check_name, check_source, has, positional, required, take
+from twofold.config import Config, DataConfig, Settings, load_config
+from twofold.errors import TwofoldError
+from twofold.flags import FLAT, parse
+from twofold.folder import CONFIG, check_new, check_run
+from twofold.recipes import Recipe, recipe_by_name
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pretrain:
+    """Train an encoder."""
+
+    recipe: Annotated[Recipe, FLAT]
+    data: Annotated[DataConfig, FLAT] = field(default_factory=DataConfig)
+    settings: Annotated[Settings, FLAT] = field(default_factory=Settings)
+    out: Path | None = None
+    """Folder of the run; created."""
+    overwrite: bool = False
+    """Replace a run that --out already holds."""
+
+
+def main(args: list[str]) -> int:
+    """Trains an encoder; returns 130 if it was stopped before its end."""
+    if has(args, "--resume"):
+        return _resume(args)
+    if has(args, "--config"):
+        path, args = take(args, "--config")
+        begun = load_config(Path(path))
+    else:
+        name, args = positional(args, "RECIPE", "twofold pretrain RECIPE --data D --out RUN")
+        begun = Config(recipe=recipe_by_name(name))
+    default = Pretrain(recipe=begun.recipe, data=begun.data, settings=begun.settings)
+    flags = parse(Pretrain, args, prog=f"twofold pretrain {begun.recipe.name}", default=default)
+    check_name(flags.recipe, begun.recipe)
+    check_source(flags.data)
+    out = required(flags.out, "--out", "the folder of the run, e.g. runs/a")
+    check_new(out, overwrite=flags.overwrite)
+
+    from twofold.launch import start
+
+    whole = Config(recipe=flags.recipe, data=flags.data, settings=flags.settings)
+    return 0 if start(whole, out, overwrite=flags.overwrite).finished else 130
+
+
+def _resume(args: list[str]) -> int:
+    given, rest = take(args, "--resume")
+    if rest:
+        raise TwofoldError(
+            f"--resume goes on exactly as the run began and takes no other flag; found {rest[0]}"
+        )
+    folder = check_run(Path(given))
+    whole = load_config(folder / CONFIG)
+    if not whole.data.data:
+        raise TwofoldError(
+            f"{folder} was given an array in Python; go on there with "
+            f"twofold.resume({given!r}, data=array)"
+        )
+
+    from twofold.launch import start
+
+    return 0 if start(whole, folder).finished else 130
