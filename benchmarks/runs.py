@@ -22,6 +22,7 @@ import twofold
 from twofold.domains import Data
 from twofold.evaluate import accuracy, features, knn, linear_probe
 from twofold.evaluate.features import Prepare
+from twofold.evaluate.intervals import t_figure
 from twofold.folder import read_metrics, write_atomically
 from twofold.hardware import detect
 from twofold.recipes import Recipe
@@ -174,13 +175,10 @@ def carry_out_here(work: Callable[[], dict[str, Any]]) -> None:
 
 def over_seeds(values: Sequence[float]) -> tuple[float, float]:
     """The mean and the margin of its 95 % interval, `t(0.975, n - 1) s / √n`; 0 for one seed."""
-    from scipy.stats import t
-
-    count, found = len(values), np.asarray(values, dtype=float)
-    if count == 1:
-        return float(found[0]), 0.0
-    margin = t.ppf(0.975, count - 1) * found.std(ddof=1) / np.sqrt(count)
-    return float(found.mean()), float(margin)
+    if len(values) == 1:
+        return float(values[0]), 0.0
+    found = t_figure(torch.tensor(values, dtype=torch.float64))
+    return found["value"], found["ci95"][1] - found["value"]
 
 
 def write_page(text: str, path: Path) -> None:

@@ -138,6 +138,39 @@ def test_a_run_is_the_best_if_no_other_interval_overlaps_its_own(make, figures, 
     assert str(found).count(" *") == (best is not None)
 
 
+def errors(value):
+    """The evaluation of a run that predicts numbers, with an error of `value`."""
+    metrics = {
+        "r2": figure(1 - value, 0.95 - value, 1.05 - value),
+        "mae": figure(10 * value, 10 * value - 0.5, 10 * value + 0.5),
+        "rmse_raw": figure(0.0123, 0.0119, 0.0127),
+    }
+    health = {"rankme": {"value": 131.2, "ci95": None, "n": 359}, "verdict": "no ci95 here"}
+    protocol = {"data": "digits"}
+    return {
+        "regression": {**metrics, "protocol": protocol},
+        "health": {**health, "protocol": protocol},
+        "transfer": {"other": {"knn": {"accuracy": figure(0.5, 0.4, 0.6)}}},
+    }
+
+
+def test_figures_are_in_their_unit_and_the_lowest_error_is_the_best(make):
+    found = compare([make("a", errors(0.3)), make("b", errors(0.1))])
+    rows = {row.name: row for row in found.table()["figures"]}
+    assert rows["regression R²"].cells == ("0.700", "0.900")
+    assert rows["regression MAE"].cells == ("3.00", "1.00")
+    assert rows["regression MAE"].intervals == ("2.50 to 3.50", "0.50 to 1.50")
+    assert rows["regression RMSE, raw"].cells == ("0.0123", "0.0123")
+    assert rows["health RankMe"].cells == ("131", "131")
+    assert rows["health RankMe"].intervals == ("", "")
+    assert {name: row.best for name, row in rows.items()} == {
+        "regression R²": 1,
+        "regression MAE": 1,
+        "regression RMSE, raw": None,
+        "health RankMe": None,
+    }
+
+
 @pytest.mark.parametrize(
     ("evaluation", "changes"),
     [
@@ -164,6 +197,15 @@ def test_the_items_judged_on_count_where_an_evaluation_names_them(make):
     evaluation["knn"]["protocol"]["fingerprint"] = "7777"
     trained = ({"found.fingerprint": fingerprint} for fingerprint in ("ab1f", "cd2e"))
     assert compare([make(str(i), evaluation, **t) for i, t in enumerate(trained)]).comparable
+
+
+def test_figures_over_draws_and_over_items_are_of_the_same_items(make):
+    """The number that a figure rests on need not be that of the test items."""
+    evaluation = judged(GOOD)
+    draws = {"accuracy@1": figure(*GOOD, 5), "protocol": evaluation["knn"]["protocol"]}
+    assert compare(
+        [make("a", {"fewlabels": draws} | evaluation), make("b", judged(GOOD))]
+    ).comparable
 
 
 def test_a_run_without_evaluation_has_blanks_and_the_command_that_fills_them(make):

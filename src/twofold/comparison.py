@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import yaml
 
 from twofold.errors import TwofoldError
-from twofold.folder import CONFIG, EVALUATION, check_run, flattened, read_metrics
+from twofold.evaluate.metrics import Spelled, certainly_best, figures_of, read_name, spell
+from twofold.folder import CONFIG, check_run, flattened, read_evaluation, read_metrics
 
-if TYPE_CHECKING:
-    from twofold.evaluate.intervals import Figure
+Figure = Mapping[str, Any]
+"""`value`, `ci95` (None if it has no interval) and `n`, as in `evaluation.json`."""
 
 _MARK = "*"
 _COST: dict[str, Callable[[Mapping[str, Any]], float | None]] = {
@@ -64,17 +64,12 @@ class Comparison:
         return len(set(self.judged_on) - {None}) <= 1
 
     def best(self, probe: str, metric: str) -> int | None:
-        """Which run has the highest figure, if its interval overlaps that of no other.
+        """Which run has the best figure, if its interval overlaps that of no other.
 
-        None if only one run has the figure, or if the runs were judged on different data.
+        The highest one, or of errors the lowest. None if only one run has the figure, if it has no
+        interval or no better end, or if the runs were judged on different data.
         """
-        found = {i: f for i, f in enumerate(self.figures[probe, metric]) if f is not None}
-        if len(found) < 2 or not self.comparable:
-            return None
-        best = max(found, key=lambda i: found[i]["value"])
-        others = [figure for i, figure in found.items() if i != best]
-        apart = all(figure["ci95"][1] < found[best]["ci95"][0] for figure in others)
-        return best if apart else None
+        return certainly_best(metric, self.figures[probe, metric]) if self.comparable else None
 
     def table(self) -> dict[str, list[Row]]:
         """All of it in words: rows by section, sections without rows left out."""
@@ -84,12 +79,13 @@ class Comparison:
             ],
             "figures": [
                 Row(
-                    f"{probe} {metric.replace('_', ', ')}",
-                    tuple("" if f is None else f"{100 * f['value']:.1f} %" for f in values),
-                    tuple(map(_interval, values)),
+                    f"{probe} {read_name(metric).in_full}",
+                    tuple(cell.value for cell in cells),
+                    tuple(cell.interval for cell in cells),
                     self.best(probe, metric),
                 )
                 for (probe, metric), values in self.figures.items()
+                for cells in [[spell(metric, f) if f else Spelled("", "") for f in values]]
             ],
             "cost": [
                 _row(name, ("" if value is None else f"{value:,}" for value in values))
@@ -169,12 +165,8 @@ def _read(path: Path) -> _Run:
         config = None
     if not isinstance(config, dict):
         raise TwofoldError(f"{path / CONFIG} cannot be read as YAML; leave this run out")
-    try:
-        evaluation = json.loads((path / EVALUATION).read_text(encoding="utf-8"))
-    except (FileNotFoundError, json.JSONDecodeError):
-        evaluation = {}
     lines = [line for line in read_metrics(path) if line.get("kind") in ("step", "end")]
-    return _Run(path, config, evaluation, lines[-1] if lines else {})
+    return _Run(path, config, read_evaluation(path), lines[-1] if lines else {})
 
 
 def _names(paths: Sequence[Path]) -> tuple[str, ...]:
@@ -201,11 +193,10 @@ def _settings(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _figures(evaluation: Mapping[str, Any]) -> Iterator[tuple[tuple[str, str], Figure]]:
-    """Everything with an interval; a protocol, say, has none."""
+    """Every figure; a protocol, say, is none."""
     for probe, metrics in evaluation.items():
-        for metric, figure in metrics.items():
-            if "ci95" in figure:
-                yield (probe, metric), figure
+        for metric, figure in figures_of(metrics).items():
+            yield (probe, metric), figure
 
 
 def _side_by_side(runs: Sequence[Mapping[Any, Any]]) -> dict[Any, tuple[Any, ...]]:
@@ -224,8 +215,8 @@ def _judged_on(run: _Run) -> str | None:
     for (probe, _), figure in _figures(run.evaluation):
         protocol = run.evaluation[probe].get("protocol", {})
         fingerprint = protocol.get("fingerprint", run.config.get("found", {}).get("fingerprint"))
-        data = protocol.get("data", "unnamed items")
-        return f"{data} ({figure['n']:,} test items, fingerprint {fingerprint})"
+        data, count = protocol.get("data", "unnamed items"), protocol.get("test_items", figure["n"])
+        return f"{data} ({count:,} test items, fingerprint {fingerprint})"
     return None
 
 
@@ -274,10 +265,3 @@ def _setting(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:g}"
     return "" if value is None else str(value)
-
-
-def _interval(figure: Figure | None) -> str:
-    if figure is None:
-        return ""
-    low, high = figure["ci95"]
-    return f"{100 * low:.1f} to {100 * high:.1f}"

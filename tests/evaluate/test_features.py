@@ -7,6 +7,7 @@ from torch import nn
 
 from twofold.errors import TwofoldError
 from twofold.evaluate import features, frozen
+from twofold.evaluate.features import encoding
 from twofold.preprocess import measure
 
 
@@ -159,3 +160,16 @@ def test_features_that_are_not_finite_are_refused(items):
 
     with pytest.raises(TwofoldError, match="of 1 of 21 items are NaN or infinite"):
         features(Diverged(), items, measure(items))
+
+
+def test_batches_of_any_origin_are_encoded_as_an_array_is(encoder, items):
+    preprocess = measure(items)
+    with encoding(encoder, preprocess) as encode:
+        found = torch.cat([encode(items[:4]), encode(items[4:])])
+    assert torch.equal(found[:4], features(encoder, items[:4], preprocess))
+    torch.testing.assert_close(found, features(encoder, items, preprocess))
+
+
+def test_an_encoder_that_moves_between_batches_is_found_out(encoder, items):
+    with pytest.raises(TwofoldError, match="changed its own"), encoding(encoder, measure(items)):
+        encoder[0].bias.data += 1

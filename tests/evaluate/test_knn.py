@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 from sklearn.neighbors import KNeighborsClassifier, NearestNeighbors
+from torch.nn import functional as F
 
 from twofold.errors import TwofoldError
 from twofold.evaluate import knn, neighbours
@@ -73,6 +74,33 @@ def test_blocks_do_not_change_the_answer(problem, monkeypatch):
         similarity, index = neighbours(bank, queries)
         assert torch.equal(index, whole_index)
         torch.testing.assert_close(similarity, whole_similarity)
+
+
+@pytest.mark.parametrize("classes", [10, 100])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_large_bank_votes_as_in_float64(classes, dtype):
+    generator = torch.Generator().manual_seed(0)
+    hidden = torch.randn(6000, 8, generator=generator, dtype=dtype)
+    vectors = (hidden @ torch.randn(8, 32, generator=generator, dtype=dtype) + 2).relu()
+    bank, queries = vectors[:5000], vectors[5000:]
+    labels = torch.randint(classes, (5000,), generator=generator)
+    cosines = F.normalize(queries.double()) @ F.normalize(bank.double()).T
+    similarity, index = cosines.topk(50)
+    votes = F.one_hot(labels[index], classes) * (similarity / 0.1).exp()[:, :, None]
+    scores = votes.sum(1)
+    found = knn(bank, labels, queries, k=50, temperature=0.1)
+    apart = 1 - scores.gather(1, found[:, None])[:, 0] / scores.max(1).values
+    assert (apart < 1e-5).all()  # below, rounding decides
+    assert (found == scores.argmax(1)).float().mean() > 0.99
+    torch.testing.assert_close(
+        neighbours(bank, queries, k=50)[0].double(), similarity, atol=1e-6, rtol=0
+    )
+
+
+def test_neighbours_of_features_that_are_learned(problem):
+    bank, _, queries = problem
+    similarity, _ = neighbours(bank.requires_grad_(), queries)
+    assert not similarity.requires_grad
 
 
 def test_the_bank_knows_itself(problem):

@@ -6,9 +6,19 @@ import pytest
 import torch
 from torch import nn
 
+from twofold.augment import IMAGE, Views
 from twofold.domains import Data, Source
 from twofold.errors import TwofoldError
-from twofold.evaluate import evaluate, features, knn, linear_probe, neighbours, picture
+from twofold.evaluate import (
+    evaluate,
+    evaluate_embeddings,
+    features,
+    health,
+    knn,
+    linear_probe,
+    neighbours,
+    picture,
+)
 from twofold.preprocess import measure
 
 
@@ -154,6 +164,135 @@ def test_data_without_labels_says_what_to_do(data, networks):
         evaluate(networks[0], bare, measure(data.train.items), untrained=networks[1])
 
 
+def test_without_labels_health_is_what_can_be_said(data, networks):
+    bare = replace(data, **{p: replace(getattr(data, p), labels=None) for p in ("train", "test")})
+    preprocess = measure(data.train.items)
+    found = evaluate(networks[0], bare, preprocess, untrained=networks[1])
+    assert list(found.figures) == ["health"]
+    expected = health(features(networks[0], data.test.items, preprocess))
+    assert found.figures["health"]["rankme"] == {"value": expected.rankme, "ci95": None, "n": 90}
+    assert found.figures["health"]["verdict"] == expected.verdict
+    assert {"rankme_raw", "rankme_untrained", "verdict_raw"} <= found.figures["health"].keys()
+    with pytest.raises(TwofoldError, match="has no labels, and knn needs one"):
+        evaluate(networks[0], bare, preprocess, probes=["knn"])
+
+
+def test_with_views_health_knows_how_alike_they_are(data, networks):
+    preprocess = measure(data.train.items)
+    found = {
+        strength: evaluate(
+            networks[0],
+            data,
+            preprocess,
+            untrained=networks[1],
+            views=Views(
+                {"brightness": replace(IMAGE["brightness"], probability=1.0, strength=strength)},
+                {"brightness": "invariant"},
+                channels=3,
+                size=6,
+            ),
+            probes=["health"],
+        ).figures["health"]
+        for strength in (0.0, 0.8)
+    }
+    for end in ("", "_raw", "_untrained"):
+        assert found[0.0][f"alignment{end}"]["value"] == pytest.approx(0, abs=1e-9)
+        low, high = found[0.8][f"alignment{end}"]["ci95"]
+        assert 0 < low < found[0.8][f"alignment{end}"]["value"] < high
+        assert found[0.8][f"alignment{end}"]["n"] == 90
+    assert found[0.8]["rankme"] == found[0.0]["rankme"]  # of items as they are
+    without = evaluate(networks[0], data, preprocess, probes=["health"]).figures["health"]
+    assert "alignment" not in without
+    assert without["protocol"]["alignment"].startswith("none: ")
+
+
+def numbers(data, columns=None):
+    """The data with the mean of an item in place of its class."""
+    parts = {}
+    for part in ("train", "test"):
+        source = getattr(data, part)
+        means = source.items.mean(axis=(2, 3)).astype(np.float32)
+        labels = means[:, 0] if columns is None else means[:, :columns]
+        parts[part] = replace(source, labels=labels, label_names=())
+    return replace(data, **parts)
+
+
+def test_numbers_are_regressed_with_baselines(data, networks):
+    found = evaluate(networks[0], numbers(data), measure(data.train.items), untrained=networks[1])
+    assert list(found.figures) == ["knn", "regression"]
+    ridge = found.figures["regression"]
+    assert ridge["r2"]["value"] > 0.999  # the features are the means themselves
+    assert ridge["mae"]["value"] < 0.5 < ridge["mae_untrained"]["value"]
+    assert ridge["mae"]["ci95"][0] <= ridge["mae"]["value"] <= ridge["mae"]["ci95"][1]
+    assert "predictions" not in found.artefacts
+    true = numbers(data).test.labels
+    assert np.array_equal(found.artefacts["true"][:, 0], true)
+    error = np.abs(found.artefacts["predicted_regression"][:, 0] - true).mean()
+    assert error == pytest.approx(ridge["mae"]["value"], rel=1e-4)
+
+
+def test_several_targets_are_told_apart(data, networks):
+    both = numbers(data, columns=2)
+    named = replace(
+        both,
+        train=replace(both.train, label_names=("red", "green")),
+        test=replace(both.test, label_names=("red", "green")),
+    )
+    preprocess = measure(data.train.items)
+    for items, ends in ((both, ("0", "1")), (named, ("red", "green"))):
+        found = evaluate(networks[0], items, preprocess, probes=["regression"])
+        assert {f"r2_{end}" for end in ends} < found.figures["regression"].keys()
+
+
+def test_what_the_labels_do_not_fit_is_left_out_with_a_remark(data, networks):
+    preprocess = measure(data.train.items)
+    found = evaluate(networks[0], data, preprocess, probes=["knn", "regression", "knn"])
+    assert list(found.figures) == ["knn"]
+    (remark,) = found.remarks
+    assert remark.startswith("regression is left out: labels of 'toy 0' are classes")
+    with pytest.raises(TwofoldError, match="are classes, and regression needs numbers; choose"):
+        evaluate(networks[0], data, preprocess, probes=["regression"])
+    with pytest.raises(TwofoldError, match="are numbers to regress, and fewshot needs classes"):
+        evaluate(networks[0], numbers(data), preprocess, probes=["fewshot"])
+    mixed = replace(data, test=numbers(data).test)
+    with pytest.raises(TwofoldError, match="'toy 0' are classes and of 'toy 1' numbers"):
+        evaluate(networks[0], mixed, preprocess)
+
+
+def test_figures_of_one_measure_stand_together(data, networks):
+    probes = ["retrieval", "knn"]
+    found = evaluate(
+        networks[0], data, measure(data.train.items), untrained=networks[1], probes=probes, ks=(1,)
+    )
+    assert list(found.figures) == probes
+    assert list(found.figures["retrieval"]) == [
+        f"{metric}{end}"
+        for metric in ("r@1", "r_precision", "map@r")
+        for end in ("", "_raw", "_untrained")
+    ] + ["protocol"]
+
+
+def test_baselines_can_be_left_out(data, networks):
+    found = evaluate(networks[0], data, measure(data.train.items), raw=False)
+    assert set(found.figures["knn"]) == {"accuracy", "protocol"}
+    assert "raw_size" not in found.figures["knn"]["protocol"]
+
+
+def test_embeddings_are_judged_as_the_encoder_that_made_them(data, networks, found):
+    preprocess = measure(data.train.items)
+    embedded = {}
+    for part in ("train", "test"):
+        source = getattr(data, part)
+        points = features(networks[0], source.items, preprocess).numpy()[:, :, None, None]
+        embedded[part] = replace(source, items=points)
+    again = evaluate_embeddings(replace(data, **embedded))
+    for probe in ("knn", "linear"):
+        assert again.figures[probe]["accuracy"] == found.figures[probe]["accuracy"]
+        assert set(again.figures[probe]) == {"accuracy", "protocol"}
+        assert again.figures[probe]["protocol"]["layer"] == "embeddings"
+    assert np.array_equal(again.artefacts["predictions"], found.artefacts["predictions"])
+
+
 def test_other_mistakes_are_told(data, networks):
     encoder, untrained = networks
     preprocess = measure(data.train.items)
@@ -161,5 +300,7 @@ def test_other_mistakes_are_told(data, networks):
         evaluate(encoder, data, preprocess, untrained=untrained, probes=["liner"])
     with pytest.raises(TwofoldError, match="untrained is the encoder itself"):
         evaluate(encoder, data, preprocess, untrained=encoder)
+    with pytest.raises(TwofoldError, match=r"unknown option 'kk'; did you mean 'k'\?"):
+        evaluate(encoder, data, preprocess, kk=3)
     with pytest.raises(TwofoldError, match="k is 301"):
         evaluate(encoder, data, preprocess, untrained=untrained, k=301)

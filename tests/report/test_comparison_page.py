@@ -84,6 +84,16 @@ def test_without_any_evaluation_the_page_says_so(folders, page_of):
     assert "None of these runs has been evaluated." in page_of(folders)
 
 
+def test_figures_that_are_no_accuracies_are_in_the_table_alone(folders, page_of):
+    error = {"value": 2.5, "ci95": [2.0, 3.0], "n": 40}
+    for folder in folders:
+        (folder / "evaluation.json").write_text(json.dumps({"regression": {"mae": error}}))
+    page = page_of(folders)
+    assert names_of(page) == []
+    assert "were not judged by an accuracy; their figures are in the table" in page
+    assert page.count("<td>2.50<span>2.00 to 3.00</span>") == 2
+
+
 def test_curves_of_the_runs_are_overlaid(folders, page_of):
     page = page_of(folders)
     wide, narrow = re.findall(r"<svg.*?</svg>", page, re.DOTALL)

@@ -56,31 +56,72 @@ def features(
         >>> features(nn.Flatten(), items, measure(items)).shape
         torch.Size([3, 16])
     """
-    if precision not in _PRECISIONS:
-        raise unknown("precision", precision, _PRECISIONS)
     if batch_size < 1:
         raise TwofoldError(f"batch_size is {batch_size}; it must be > 0")
     if len(items) == 0:
         raise TwofoldError("there are no items to encode; give at least one")
+    result = torch.empty(0)
+    with encoding(encoder, preprocess, precision=precision, device=device) as encode:
+        for start in range(0, len(items), batch_size):
+            encoded = encode(items[start : start + batch_size])
+            stop = start + len(encoded)
+            if start == 0:
+                result = torch.empty(len(items), encoded.shape[1])
+            result[start:stop] = encoded
+            if progress is not None:
+                progress(stop)
+    return result
+
+
+@contextmanager
+def encoding(
+    encoder: nn.Module,
+    preprocess: Prepare,
+    *,
+    precision: str = "float32",
+    device: torch.device | str | None = None,
+) -> Iterator[Callable[[np.ndarray], Tensor]]:
+    """A block in which a frozen encoder turns batches of stored items into features.
+
+    What `features` does with items that need not be in one array, nor their features in memory.
+
+    Args:
+        encoder: As of `features`, like all others.
+        preprocess: From stored items to what the encoder reads.
+        precision: `float32` or `bf16`.
+        device: Where to compute; where the encoder is if None.
+
+    Returns:
+        From items `(batch, channels, height, width)` to float32 features `(batch, num_features)`
+        on the CPU.
+
+    Raises:
+        TwofoldError: As `features` does; that encoding changed the encoder is told at the end.
+
+    Example:
+        >>> from twofold.preprocess import measure
+        >>> items = np.arange(48, dtype=np.uint8).reshape(3, 1, 4, 4)
+        >>> with encoding(nn.Flatten(), measure(items)) as encode:
+        ...     encode(items[:2]).shape
+        torch.Size([2, 16])
+    """
+    if precision not in _PRECISIONS:
+        raise unknown("precision", precision, _PRECISIONS)
     home = _device(encoder)
     where = home if device is None else torch.device(device)
-    result = torch.empty(0)
+
+    def encode(items: np.ndarray) -> Tensor:
+        images = preprocess(items, where)
+        with torch.autocast(where.type, torch.bfloat16, enabled=precision == "bf16"):
+            encoded: Tensor = encoder(images)
+        _check(encoded, len(items))
+        return encoded.to("cpu", torch.float32)
+
     try:
         with frozen(encoder.to(where)):
-            for start in range(0, len(items), batch_size):
-                stop = min(start + batch_size, len(items))
-                images = preprocess(items[start:stop], where)
-                with torch.autocast(where.type, torch.bfloat16, enabled=precision == "bf16"):
-                    encoded = encoder(images)
-                _check(encoded, stop - start)
-                if start == 0:
-                    result = torch.empty(len(items), encoded.shape[1])
-                result[start:stop] = encoded
-                if progress is not None:
-                    progress(stop)
+            yield encode
     finally:
         encoder.to(home)
-    return result
 
 
 @contextmanager
@@ -102,7 +143,7 @@ def frozen(encoder: nn.Module) -> Iterator[None]:
         True
     """
     modes = [(module, module.training) for module in encoder.modules()]
-    before = _checksums(encoder)
+    before = checksums(encoder)
     encoder.eval()
     try:
         with torch.no_grad():
@@ -110,7 +151,7 @@ def frozen(encoder: nn.Module) -> Iterator[None]:
     finally:
         for module, training in modes:
             module.training = training
-    after = _checksums(encoder)
+    after = checksums(encoder)
     changed = sorted(
         name for name in before.keys() | after.keys() if before.get(name) != after.get(name)
     )
@@ -121,7 +162,7 @@ def frozen(encoder: nn.Module) -> Iterator[None]:
         )
 
 
-def _checksums(encoder: nn.Module) -> dict[str, bytes]:
+def checksums(encoder: nn.Module) -> dict[str, bytes]:
     """A digest of every parameter and every buffer, non-persistent ones too, bit for bit."""
     return {
         name: hashlib.blake2b(

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from twofold.errors import TwofoldError
+
+if TYPE_CHECKING:
+    from twofold.augment import Views
 
 HEALTHY = "healthy"
 COLLAPSED = "dimensional collapse"
@@ -30,6 +35,7 @@ SHORTCUT_DISTANCE = 0.05
 """Squared distance of two views of an item, as a share of that of two items, that is too good."""
 
 _SAME = 1e-6  # variation relative to the features' size that float32 rounding alone can cause
+_EPOCH = 2**31  # beyond those of any run
 _SIMILARITIES = 2**23  # held at a time, in float64
 
 
@@ -115,6 +121,30 @@ def health(features: Tensor, *, pair: Tensor | None = None) -> Health:
         sentence=_sentence(verdict, rank, most, mean_cosine, agreement),
         advice=_ADVICE[verdict],
     )
+
+
+def two_views(views: Views, images: Tensor, index: np.ndarray) -> tuple[Tensor, Tensor]:
+    """Two views of each item, drawn as in no epoch of a training.
+
+    Args:
+        views: Makes the views; where it makes but one, the second is drawn anew.
+        images: Items in [0, 1] `(n, channels, height, width)`.
+        index: Number of each `(n,)`, from which its draws follow.
+
+    Returns:
+        The first and the second view `(n, channels, size, size)`.
+
+    Example:
+        >>> from twofold.augment import IMAGE, Views
+        >>> views = Views(IMAGE, {"flip": "invariant"}, channels=1, size=8)
+        >>> first, second = two_views(views, torch.rand(3, 1, 8, 8), np.arange(3))
+        >>> first.shape == second.shape
+        True
+    """
+    pair = views(images, index, _EPOCH)[0][: views.num_views]
+    if len(pair) < 2:
+        pair += views(images, index, _EPOCH + 1)[0][:1]
+    return pair[0], pair[1]
 
 
 def rankme(features: Tensor, *, centred: bool = True) -> float:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -9,6 +11,7 @@ from torch.nn import functional as F
 
 from twofold.errors import TwofoldError
 from twofold.evaluate.labels import class_labels
+from twofold.evaluate.nearest import Search, compare_all, search_pays
 
 _SIMILARITIES = 2**25  # held at a time: 128 MiB; smaller blocks are slower
 
@@ -59,11 +62,15 @@ def knn(
     return scores.scatter_add_(1, classes[index], votes).argmax(dim=1)
 
 
+@torch.no_grad()
 def neighbours(bank: Tensor, queries: Tensor, *, k: int = 20) -> tuple[Tensor, Tensor]:
     """The `k` nearest neighbours of each query in the bank, the nearest first.
 
     Similarities are computed for a block of queries at a time, so that memory stays bounded
-    however large the bank is.
+    however large the bank is. On a CPU that multiplies bf16, most of a large bank is ruled out in
+    bf16 with a proven bound, and only what is left is compared; the similarities are float32 sums
+    of products either way. So neighbours are the same, but items less than some 1e-6 apart in
+    similarity may change places, and so in or out of the `k`, as they may from machine to machine.
 
     Args:
         bank: Features `(n, dim)`.
@@ -89,8 +96,8 @@ def neighbours(bank: Tensor, queries: Tensor, *, k: int = 20) -> tuple[Tensor, T
             "they must be (n, dim) and (m, dim)"
         )
     bank, queries = F.normalize(bank.float()), F.normalize(queries.float())
+    pays = search_pays(bank, queries, k)
+    find = Search(bank, k) if pays else partial(compare_all, bank, k=k)
     rows = max(1, _SIMILARITIES // len(bank))
-    nearest = [(block @ bank.T).topk(k) for block in torch.split(queries, rows)]
-    return torch.cat([found.values for found in nearest]), torch.cat(
-        [found.indices for found in nearest]
-    )
+    similarity, index = zip(*map(find, torch.split(queries, rows)), strict=True)
+    return torch.cat(similarity), torch.cat(index)

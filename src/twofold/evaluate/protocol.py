@@ -2,37 +2,59 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from functools import partial
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import cache
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from twofold.domains import Data, Source
-from twofold.errors import TwofoldError, unknown
+from twofold.errors import TwofoldError
 from twofold.evaluate.features import Prepare, features
-from twofold.evaluate.intervals import accuracy
-from twofold.evaluate.knn import knn, neighbours
-from twofold.evaluate.linear import L2_GRID, linear_probe
+from twofold.evaluate.health import two_views
+from twofold.evaluate.knn import neighbours
+from twofold.evaluate.metrics import PROBES as PROBE_NAMES
+from twofold.evaluate.metrics import check_probes
+from twofold.evaluate.options import ProbeOptions, read_options
+from twofold.evaluate.probes import DEFAULTS, PROBES, Frozen, Kind, Measured
 from twofold.preprocess import Preprocess, resize
 
-PROBES = ("knn", "linear")
+if TYPE_CHECKING:
+    from twofold.augment import Views
+
 RAW_SIZE = 32
 """Height and width in pixels above which raw input is shrunk for its baseline."""
 
 _QUERIES, _NEIGHBOURS, _MAP_ITEMS = 48, 8, 1500
+_PAIRS = 500  # test items of which two views are made: enough for a mean, and large ones fit
 
 
 class Evaluation(NamedTuple):
     """What an evaluation found."""
 
     figures: dict[str, dict[str, Any]]
-    """For each probe `accuracy`, `accuracy_raw` and `accuracy_untrained`, each with `value`,
-    `ci95`, `n` and what the probe chose (`l2`), and the `protocol` behind them. Ready for JSON."""
+    """For each probe its figures, such as `accuracy`, `accuracy_raw` and `accuracy_untrained`, and
+    the `protocol` behind them. A figure has `value`, `ci95` (None where there is no interval, as
+    of health), `n` and what the probe chose (`l2`). Ready for JSON."""
     artefacts: dict[str, np.ndarray]
-    """Arrays that a report draws: those of `picture`, and `predictions` of the kNN."""
+    """Arrays that a report draws: those of `picture`; `predictions`, classes by the kNN; of
+    numbers `true`, `predicted_knn` and `predicted_regression`, each `(m, targets)`."""
+    remarks: tuple[str, ...] = ()
+    """What was asked for and left out, and why, one line each."""
+
+
+class _Input(NamedTuple):
+    """Something that the probes read."""
+
+    words: str
+    """What it is."""
+    encode: Callable[[np.ndarray], Tensor]
+    """From stored items to features `(n, dim)`, where the probes compute."""
+    pair: Callable[[], tuple[Tensor, Tensor]] | None = None
+    """Features of two views of each of some test items."""
 
 
 def evaluate(
@@ -40,40 +62,46 @@ def evaluate(
     data: Data,
     preprocess: Preprocess,
     *,
-    untrained: nn.Module,
+    untrained: nn.Module | None = None,
+    raw: bool = True,
+    views: Views | None = None,
     seed: int = 0,
-    probes: Sequence[str] = PROBES,
-    k: int = 20,
-    temperature: float = 0.07,
+    probes: Sequence[str] = (),
     batch_size: int = 512,
     precision: str = "float32",
     device: torch.device | str | None = None,
     progress: Callable[[str], object] | None = None,
+    **options: Any,
 ) -> Evaluation:
     """Probe frozen features on the test items, beside raw input and the untrained network.
 
-    Each probe learns from the training items alone, choices included, and meets the test labels
-    once: when its predictions are counted. All three inputs go through the same code.
+    All inputs go through the same code. Probes that learn do so from training items alone,
+    choices included, and meet the test labels once: when their predictions are judged. The
+    protocol of each probe says where labels of test items enter.
 
     Args:
         encoder: Maps preprocessed items to features `(batch, num_features)`.
-        data: Labelled training and test items.
+        data: Training and test items; their labels are classes, numbers to regress, or missing.
         preprocess: From stored items to what the encoder reads.
-        untrained: The same network before training.
+        untrained: The same network before training; not compared with if None.
+        raw: Whether raw input is compared with.
+        views: How the training made views of an item; without them `health` has no alignment.
         seed: Chooses held-out training items and the items that are drawn.
-        probes: Which of `knn` and `linear`.
-        k: Neighbours that vote.
-        temperature: How much more the nearer neighbours count, > 0.
+        probes: Names from `twofold.evaluate.metrics.PROBES`. Those that the labels do not fit are
+            left out with a remark if others do. By default `knn` and `linear` for classes, `knn`
+            and `regression` for numbers, `health` without labels.
         batch_size: Items encoded at a time.
         precision: `float32` or `bf16`, of the encoder; probes compute in float32.
         device: Where to compute; where the encoder is if None.
         progress: Called with a few words on what is being done.
+        **options: Fields of `ProbeOptions`, such as `k` and `episodes`.
 
     Returns:
         Figures with their protocol, and arrays for a report.
 
     Raises:
-        TwofoldError: If the data has no labels, a probe is unknown or an option does not fit.
+        TwofoldError: If no probe fits the labels, or a probe or an option is unknown or does not
+            fit.
 
     Example:
         >>> rng = np.random.default_rng(0)
@@ -84,67 +112,95 @@ def evaluate(
         ...     return Source(name="toy", items=items, ids=list(map(str, range(n))), labels=labels)
         >>> data = Data(name="toy", train=part(60), test=part(20), note="black or white")
         >>> scale = Preprocess(low=0, high=255, mean=(0.5,), std=(0.5,), size=4)
-        >>> found = evaluate(nn.Flatten(), data, scale, untrained=nn.Flatten(), probes=["knn"])
+        >>> found = evaluate(nn.Flatten(), data, scale, probes=["knn"], k=5)
         >>> found.figures["knn"]["accuracy"]["value"]
         1.0
     """
-    for probe in probes:
-        if probe not in PROBES:
-            raise unknown("probe", probe, PROBES)
     if untrained is encoder:
         raise TwofoldError("untrained is the encoder itself; give a copy from before the training")
-    train_labels, test_labels = _labels(data.train), _labels(data.test)
-    raw_size = min(preprocess.size, RAW_SIZE)
-    inputs: dict[str, tuple[str, nn.Module, Prepare]] = {
-        "accuracy": ("features", encoder, preprocess),
-        "accuracy_raw": ("raw input", nn.Flatten(), _raw(preprocess, raw_size)),
-        "accuracy_untrained": ("untrained network", untrained, preprocess),
-    }
-    say = progress or (lambda words: None)
-    embed = partial(features, batch_size=batch_size, precision=precision, device=device)
-    figures: dict[str, dict[str, Any]] = {probe: {} for probe in probes}
-    artefacts: dict[str, np.ndarray] = {}
+    known = read_options(options)
+    rendered = replace(preprocess, low=0.0, high=1.0, dtype="float32")
 
-    for name, (what, network, prepare) in inputs.items():
-        say(f"{what} of {len(data.train)} training items")
-        train = embed(network, data.train.items, prepare).to(device or "cpu")
-        say(f"{what} of {len(data.test)} test items")
-        test = embed(network, data.test.items, prepare).to(device or "cpu")
-        if name == "accuracy":
-            artefacts |= picture(train, test, seed=seed)
-        if "knn" in probes:
-            say(f"{what}: nearest neighbours")
-            predictions = knn(train, train_labels, test, k=k, temperature=temperature)
-            figures["knn"][name] = accuracy(predictions, test_labels)
-            if name == "accuracy":
-                artefacts["predictions"] = predictions.cpu().numpy()
-        if "linear" in probes:
-            say(f"{what}: linear probe")
-            linear = linear_probe(train, train_labels, test, seed=seed)
-            figures["linear"][name] = {**accuracy(linear.predictions, test_labels), "l2": linear.l2}
+    @cache
+    def pair() -> list[np.ndarray]:
+        assert views is not None
+        rows = np.sort(np.random.default_rng(seed).permutation(len(data.test))[:_PAIRS])
+        images = preprocess.unit(data.test.items[rows])
+        return [view.numpy() for view in two_views(views, images, rows)]
 
-    own: dict[str, dict[str, Any]] = {
-        "knn": {"k": k, "temperature": temperature, "similarity": "cosine"},
-        "linear": {
-            "classifier": "logistic regression on standardised features",
-            "l2_grid": list(L2_GRID),
-            "l2_chosen_on": "a tenth of the training items",
-        },
-    }
-    shared = {
-        "data": data.name,
-        "fingerprint": data.test.fingerprint(),
-        "train_items": len(data.train),
-        "test_items": len(data.test),
-        "layer": "features",
-        "precision": precision,
-        "raw_size": raw_size,
-        "interval": "Wilson, over test items",
-        "seed": seed,
-    }
-    for probe in probes:
-        figures[probe]["protocol"] = own[probe] | shared
-    return Evaluation(figures, artefacts)
+    def by(words: str, network: nn.Module, prepare: Callable[[Preprocess], Prepare]) -> _Input:
+        how: dict[str, Any] = {"batch_size": batch_size, "precision": precision, "device": device}
+
+        def encode(items: np.ndarray, scale: Preprocess = preprocess) -> Tensor:
+            return features(network, items, prepare(scale), **how).to(device or "cpu")
+
+        def encode_pair() -> tuple[Tensor, Tensor]:
+            first, second = pair()
+            return encode(first, rendered), encode(second, rendered)
+
+        return _Input(words, encode, None if views is None else encode_pair)
+
+    shared: dict[str, Any] = {"layer": "features", "precision": precision}
+    inputs = {"": by("features", encoder, lambda scale: scale)}
+    if raw:
+        size = shared["raw_size"] = min(preprocess.size, RAW_SIZE)
+        inputs["raw"] = by("raw input", nn.Flatten(), lambda scale: _raw(scale, size))
+    if untrained is not None:
+        inputs["untrained"] = by("untrained network", untrained, lambda scale: scale)
+    return _judged(inputs, data, shared, probes, known, seed, progress)
+
+
+def evaluate_embeddings(
+    data: Data,
+    *,
+    seed: int = 0,
+    probes: Sequence[str] = (),
+    progress: Callable[[str], object] | None = None,
+    **options: Any,
+) -> Evaluation:
+    """Probe embeddings that any system has computed; there is nothing to compare them with.
+
+    Args:
+        data: Embeddings in place of items, each `(dim, 1, 1)`, with the items' labels.
+        seed: As of `evaluate`.
+        probes: As of `evaluate`.
+        progress: As of `evaluate`.
+        **options: As of `evaluate`.
+
+    Returns:
+        As `evaluate`, without figures of raw input and an untrained network.
+
+    Raises:
+        TwofoldError: As `evaluate`.
+
+    Example:
+        >>> def part(name, labels):
+        ...     points = np.eye(2, dtype=np.float32)[labels, :, None, None]
+        ...     return Source(name=name, items=points, ids=range(len(labels)), labels=labels)
+        >>> train, test = part("train", np.arange(40) % 2), part("test", np.arange(10) % 2)
+        >>> data = Data(name="points", train=train, test=test, note="two points")
+        >>> evaluate_embeddings(data, probes=["linear"]).figures["linear"]["accuracy"]["value"]
+        1.0
+    """
+    inputs = {"": _Input("embeddings", _as_they_are)}
+    known = read_options(options)
+    return _judged(inputs, data, {"layer": "embeddings"}, probes, known, seed, progress)
+
+
+def fitting(data: Data, probes: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The probes that can be used with the labels of some data, and a remark on each other one.
+
+    Raises:
+        TwofoldError: If a probe is unknown, or none can be used.
+    """
+    check_probes(probes)
+    kind = _kind(data)
+    asked = tuple(dict.fromkeys(probes)) or DEFAULTS[kind]
+    chosen = tuple(name for name in asked if kind in PROBES[name].metrics)
+    left_out = {name: _refusal(name, kind, data) for name in asked if name not in chosen}
+    if not chosen:
+        raise TwofoldError(next(iter(left_out.values())))
+    return chosen, tuple(f"{name} is left out: {why}" for name, why in left_out.items())
 
 
 def picture(train: Tensor, test: Tensor, *, seed: int = 0) -> dict[str, np.ndarray]:
@@ -177,6 +233,97 @@ def picture(train: Tensor, test: Tensor, *, seed: int = 0) -> dict[str, np.ndarr
     }
 
 
+def _judged(
+    inputs: Mapping[str, _Input],
+    data: Data,
+    shared: Mapping[str, Any],
+    probes: Sequence[str],
+    options: ProbeOptions,
+    seed: int,
+    progress: Callable[[str], object] | None,
+) -> Evaluation:
+    """Every input through every probe; the first input is what is judged."""
+    say = progress or (lambda words: None)
+    kind, (chosen, remarks) = _kind(data), fitting(data, probes)
+    measured: dict[str, dict[str, Measured]] = {probe: {} for probe in chosen}
+    artefacts: dict[str, np.ndarray] = {}
+    for name, (what, encode, pair) in inputs.items():
+        say(f"{what} of {len(data.train)} training items")
+        train = encode(data.train.items)
+        say(f"{what} of {len(data.test)} test items")
+        test = encode(data.test.items)
+        if not name:
+            artefacts |= picture(train, test, seed=seed)
+        labels = data.train.labels, data.test.labels
+        frozen = Frozen(train, test, *labels, kind, data.train.label_names, pair)
+        for probe in chosen:
+            say(f"{what}: {PROBE_NAMES[probe].title.lower()}")
+            found = measured[probe][name] = PROBES[probe].measure(frozen, options, seed)
+            if not name:
+                artefacts |= found.artefacts
+    about = {
+        "data": data.name,
+        "fingerprint": data.test.fingerprint(),
+        "train_items": len(data.train),
+        "test_items": len(data.test),
+        **shared,
+        "seed": seed,
+    }
+    figures = {
+        probe: {**dict(_side_by_side(found)), "protocol": found[""].protocol | about}
+        for probe, found in measured.items()
+    }
+    return Evaluation(figures, artefacts, remarks)
+
+
+def _side_by_side(found: Mapping[str, Measured]) -> Iterator[tuple[str, Any]]:
+    """Each figure of each input, those of one measure together: `accuracy`, `accuracy_raw`, ..."""
+    for metric in found[""].figures:
+        for name, measured in found.items():
+            yield f"{metric}_{name}" if name else metric, measured.figures[metric]
+
+
+def _refusal(probe: str, kind: Kind, data: Data) -> str:
+    """Why a probe cannot be used, and what to do."""
+    name = data.train.name
+    if kind == "none":
+        return _unlabelled(name, probe)
+    usable = ", ".join(other for other in PROBES if kind in PROBES[other].metrics)
+    if kind == "numbers":
+        return (
+            f"labels of '{name}' are numbers to regress, and {probe} needs classes; "
+            f"choose from {usable}, or give classes as strings or whole numbers"
+        )
+    return f"labels of '{name}' are classes, and {probe} needs numbers; choose from {usable}"
+
+
+def _unlabelled(name: str, probe: str) -> str:
+    return (
+        f"'{name}' has no labels, and {probe} needs one for each item; "
+        "keep the files in one folder per class, or name the labels with label_key"
+    )
+
+
+def _kind(data: Data) -> Kind:
+    """What the labels of both parts are."""
+    train, test = (_kind_of(source) for source in (data.train, data.test))
+    if train == test:
+        return train
+    for source, own in ((data.train, train), (data.test, test)):
+        if own == "none":
+            raise TwofoldError(_unlabelled(source.name, "a probe"))
+    raise TwofoldError(
+        f"labels of '{data.train.name}' are {train} and of '{data.test.name}' {test}; "
+        "training and test items need the same"
+    )
+
+
+def _kind_of(source: Source) -> Kind:
+    if source.labels is None:
+        return "none"
+    return "classes" if source.classes else "numbers"
+
+
 def _raw(preprocess: Preprocess, size: int) -> Prepare:
     """Pixels in [0, 1] as they are: what the encoder's features have to beat."""
 
@@ -186,15 +333,5 @@ def _raw(preprocess: Preprocess, size: int) -> Prepare:
     return prepare
 
 
-def _labels(source: Source) -> np.ndarray:
-    if source.labels is None:
-        raise TwofoldError(
-            f"'{source.name}' has no labels, and a probe needs one for each item; "
-            "keep the files in one folder per class, or name the labels with label_key"
-        )
-    if not source.classes:
-        raise TwofoldError(
-            f"labels of '{source.name}' are numbers to regress, and kNN and linear probe classify; "
-            "give classes as strings or whole numbers"
-        )
-    return source.labels
+def _as_they_are(embeddings: np.ndarray) -> Tensor:
+    return torch.from_numpy(np.array(embeddings, dtype=np.float32)).flatten(1)

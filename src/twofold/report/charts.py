@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _WIDE, _HALF, _NARROW, _SMALL = (860, 320), (420, 250), (350, 260), (270, 150)
+_SQUARE = (420, 420)
 _LETTER = 7.4
 """Pixels that a letter of a line's name takes, bold and with some to spare."""
 _LABEL_ROOM = 108
@@ -76,6 +77,7 @@ def line_chart(
     wide: bool = False,
     small: bool = False,
     y_range: tuple[float, float] | None = None,
+    log_x: bool = False,
 ) -> Markup:
     """Curves with their levels as inline SVG; a second form of a wide one is for narrow screens.
 
@@ -89,6 +91,7 @@ def line_chart(
         small: Whether it is one of many that are alike, with room for no more than a value at the
             end of its line.
         y_range: Limits of the vertical axis; fitted to the values if None.
+        log_x: Whether the horizontal axis counts in powers, marked where the first curve is.
 
     Returns:
         One `<svg>`, or two of which the page shows one.
@@ -102,42 +105,73 @@ def line_chart(
     one = {"small": _SMALL} if small else {"": _HALF}
     sizes = {"wide": _WIDE, "narrow": _NARROW} if wide else one
     curves = [curve] if isinstance(curve, Curve) else curve
-    drawn = [
-        _draw(curves, levels, x_label, y_label, y_range, size, name, description)
-        for name, size in sizes.items()
-    ]
+
+    def paint(axes: Axes) -> None:
+        _plot(axes, curves, levels)
+        if y_range is not None:
+            axes.set_ylim(*y_range)
+        if log_x:
+            axes.set_xscale("log")
+            axes.set_xticks(curves[0].x, [f"{x:g}" for x in curves[0].x])
+            axes.minorticks_off()
+        _name_lines(axes, curves, levels)
+
+    names = [curve.label for curve in curves] + [level.label for level in levels]
+    longest = max(map(len, names), default=0)
+    room = 52.0 if small else max(_LABEL_ROOM, 8 + _LETTER * longest)
+    labels = (x_label, y_label, description)
+    drawn = [_draw(paint, labels, size, room, name) for name, size in sizes.items()]
     return Markup("").join(drawn)
 
 
-def _draw(
-    curves: Sequence[Curve],
-    levels: Sequence[Level],
-    x_label: str,
-    y_label: str,
-    y_range: tuple[float, float] | None,
-    size: tuple[int, int],
-    css_class: str,
-    description: str,
+def scatter_chart(
+    x: np.ndarray, y: np.ndarray, *, x_label: str, y_label: str, description: str
 ) -> Markup:
+    """Points with the diagonal, on which both coordinates are the same, as inline SVG.
+
+    Args:
+        x: Where the points are to the right `(points,)`.
+        y: Where they are upwards `(points,)`, in the same unit.
+        x_label: Below the axis.
+        y_label: Above the axis, with the unit.
+        description: What the chart shows, in words, for those who cannot see it.
+
+    Example:
+        >>> svg = scatter_chart(
+        ...     np.arange(3.0), np.ones(3), x_label="true", y_label="predicted", description="Flat."
+        ... )
+        >>> svg.startswith("<svg")
+        True
+    """
+    ends = np.array([min(x.min(), y.min()), max(x.max(), y.max())])
+
+    def paint(axes: Axes) -> None:
+        axes.plot(ends, ends, "--", color=_MUTED, linewidth=1.3)
+        axes.plot(x, y, "o", color=_ACCENT, markersize=3.5, alpha=0.4, markeredgewidth=0)
+
+    return _draw(paint, (x_label, y_label, description), _SQUARE, 16.0, "square")
+
+
+def _draw(
+    paint: Callable[[Axes], None],
+    labels: tuple[str, str, str],
+    size: tuple[int, int],
+    room: float,
+    css_class: str,
+) -> Markup:
+    """What `paint` draws within axes that leave `room` to their right."""
     import matplotlib as mpl
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
 
-    width, height = size
+    (width, height), (x_label, y_label, description) = size, labels
     with mpl.rc_context({"svg.fonttype": "none", "font.size": _FONT, "svg.hashsalt": "twofold"}):
         figure = Figure(figsize=(width / 72, height / 72), dpi=72)
         FigureCanvasSVG(figure)
         left, bottom, top = 52 / width, 44 / height, 1 - 30 / height
-        names = [curve.label for curve in curves] + [level.label for level in levels]
-        longest = max(map(len, names), default=0)
-        room = 52.0 if css_class == "small" else max(_LABEL_ROOM, 8 + _LETTER * longest)
-        right = 1 - room / width
-        axes = figure.add_axes((left, bottom, right - left, top - bottom))
+        axes = figure.add_axes((left, bottom, 1 - room / width - left, top - bottom))
         _frame(axes, x_label, y_label)
-        _plot(axes, curves, levels)
-        if y_range is not None:
-            axes.set_ylim(*y_range)
-        _name_lines(axes, curves, levels, (top - bottom) * height)
+        paint(axes)
         buffer = io.StringIO()
         nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
         figure.savefig(buffer, format="svg", transparent=True, metadata=nothing)
@@ -189,9 +223,7 @@ def _looks(curves: Sequence[Curve]) -> list[tuple[str, str]]:
     return [(colours[at], _DASHES[turn % len(_DASHES)]) for turn, at in rounds]
 
 
-def _name_lines(
-    axes: Axes, curves: Sequence[Curve], levels: Sequence[Level], height: float
-) -> None:
+def _name_lines(axes: Axes, curves: Sequence[Curve], levels: Sequence[Level]) -> None:
     """Name every line where it ends, names apart from each other even where lines meet."""
     ends = [
         (_last(_running_mean(c.x, c.y)[1] if c.smooth else c.y), c.label, colour, "bold")
@@ -199,7 +231,7 @@ def _name_lines(
     ]
     ends += [(_last(level.y), level.label, _MUTED, "normal") for level in levels]
     bottom, top = axes.get_ylim()
-    apart = 1.35 * _FONT / height
+    apart = 1.35 * _FONT / axes.get_window_extent().height
     places: list[float] = []
     shown = sorted((e for e in ends if np.isfinite(e[0]) and e[1]), key=lambda end: end[0])
     for value, *_ in shown:

@@ -5,15 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from twofold import __version__
-from twofold.comparison import Comparison
+from twofold.comparison import Comparison, Figure
+from twofold.evaluate.metrics import PROBES, read_name
 from twofold.report import run_folder, summary, training
 from twofold.report.page import write_page
-
-if TYPE_CHECKING:
-    from twofold.evaluate.intervals import Figure
 
 _SECTIONS = {
     "table": "Side by side",
@@ -29,6 +26,11 @@ class _Probe:
     title: str
     rows: list[summary.Row]
     sentence: str
+
+    @property
+    def axis(self) -> summary.Axis:
+        """An axis of its own: few-shot accuracies, say, lie elsewhere than a linear probe's."""
+        return summary.axis(self.rows)
 
 
 def write_comparison(comparison: Comparison, out: str | Path) -> Path:
@@ -58,7 +60,7 @@ def write_comparison(comparison: Comparison, out: str | Path) -> Path:
         "zip": zip,
         "any_best": any(row.best is not None for rows in table.values() for row in rows),
         "probes": probes,
-        "axis": summary.axis([row for probe in probes for row in probe.rows]) if probes else None,
+        "judged": bool(comparison.figures),
         "course": training.overlaid(dict(zip(comparison.names, runs, strict=True))),
         "version": __version__,
     }
@@ -66,13 +68,19 @@ def write_comparison(comparison: Comparison, out: str | Path) -> Path:
 
 
 def _probes(comparison: Comparison) -> Iterator[_Probe]:
-    """The figures by probe; one that is the same for all runs, as of raw input, is drawn once."""
-    for probe in dict.fromkeys(probe for probe, _ in comparison.figures):
+    """Accuracies by probe; one that is the same for all runs, as of raw input, is drawn once.
+
+    The table has the other figures, which share no axis.
+    """
+    drawn = {
+        key: f for key, f in comparison.figures.items() if read_name(key[1]).words == "accuracy"
+    }
+    for probe in dict.fromkeys(probe for probe, _ in drawn):
         rows: list[summary.Row] = []
-        for (owner, metric), figures in comparison.figures.items():
+        for (owner, metric), figures in drawn.items():
             if owner == probe:
                 rows += _rows(metric, figures, comparison.names)
-        title = summary.PROBES.get(probe, probe)
+        title = PROBES[probe].title if probe in PROBES else probe.capitalize()
         yield _Probe(title, rows, _sentence(comparison, probe))
 
 

@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import jinja2
 import numpy as np
 
+from twofold.evaluate.metrics import PROBES
 from twofold.folder import REPORT, write_atomically
-from twofold.report import balance, gallery, prescription, run_folder, summary, training
+from twofold.report import (
+    balance,
+    gallery,
+    prescription,
+    probes,
+    run_folder,
+    summary,
+    training,
+)
 from twofold.report.pictures import Scale
 from twofold.report.run_folder import RunFolder
 
@@ -82,7 +91,7 @@ def write_page(path: Path, template: str, context: Mapping[str, Any]) -> Path:
 
 
 def _context(run: RunFolder, data: Data | None, views: Views | None) -> dict[str, Any]:
-    probes = summary.probes(run)
+    judged = summary.probes(run)
     pictures = _pictures(run, data, views)
     proof, awaits_proof = prescription.proof(run), prescription.awaits_proof(run)
     left_out = set() if proof or awaits_proof else {"prescription"}
@@ -101,13 +110,20 @@ def _context(run: RunFolder, data: Data | None, views: Views | None) -> dict[str
         "columns": prescription.COLUMNS,
         "path": str(run.path),
         "config_text": run.config_text,
-        "probes": probes,
-        "axis": summary.axis([row for p in probes for row in p.rows]) if probes else None,
+        "probes": judged,
+        "axis": summary.axis([row for p in judged for row in p.rows]) if judged else None,
+        "tables": probes.tables(run),
+        "transfer": probes.transfer(run),
         "pictures": pictures,
         "class_axis": summary.axis(pictures.classes) if pictures.classes else None,
         "losses": training.losses(run),
         "balance": balance.curves(run),
-        "course": list(filter(None, [training.online_knn(run), training.learning_rate(run)])),
+        "course": list(
+            filter(
+                None,
+                [training.online_knn(run), training.held_out(run), training.learning_rate(run)],
+            )
+        ),
         "chosen": training.chosen(run),
         "health": training.health(run),
         "speed": training.throughput(run),
@@ -118,7 +134,7 @@ def _context(run: RunFolder, data: Data | None, views: Views | None) -> dict[str
 
 def _pictures(run: RunFolder, data: Data | None, views: Views | None) -> _Pictures:
     missing = _mismatch(run, data)
-    data = None if missing else data
+    data = None if missing or data is None else _with_classes(data)
     arrays = run.arrays
     scale: Scale | None = None
     if data is not None:
@@ -144,6 +160,14 @@ def _pictures(run: RunFolder, data: Data | None, views: Views | None) -> _Pictur
     )
 
 
+def _with_classes(data: Data) -> Data:
+    """The data without labels, if those are numbers: pictures are told by class alone."""
+    if data.test.classes or data.test.labels is None:
+        return data
+    train, test = (replace(source, labels=None) for source in (data.train, data.test))
+    return replace(data, train=train, test=test)
+
+
 def _mismatch(run: RunFolder, data: Data | None) -> str:
     """Why there are no pictures; empty if the data is at hand and is the run's."""
     if data is None:
@@ -151,6 +175,13 @@ def _mismatch(run: RunFolder, data: Data | None) -> str:
     expected = run.config.get("found", {}).get("fingerprint")
     if expected is not None and data.train.fingerprint() != expected:
         return "The data given is not the data of this run, so its pictures are left out."
+    judged = {
+        entry.get("protocol", {}).get("fingerprint")
+        for name, entry in run.evaluation.items()
+        if name in PROBES
+    } - {None}
+    if judged and judged != {data.test.fingerprint()}:
+        return "The features were judged on other items than the run's, so pictures are left out."
     for key, size in (
         ("query_index", len(data.test)),
         ("map_index", len(data.test)),

@@ -8,15 +8,19 @@ from typing import Any
 
 import numpy as np
 
-from twofold.evaluate.intervals import Figure, wilson
+from twofold.evaluate.intervals import wilson
+from twofold.evaluate.metrics import METRICS, TRAINED, spell
+from twofold.evaluate.metrics import PROBES as PROBE_NAMES
 from twofold.report import wording
 from twofold.report.run_folder import RunFolder
 
-PROBES = {"linear": "Linear probe", "knn": "Nearest neighbours"}
+PROBES = ("linear", "knn")
+"""Probes whose accuracy is drawn, the one on top first."""
 INPUTS = {
     "accuracy": ("learned features", "trained"),
     "accuracy_raw": ("raw pixels", "raw"),
     "accuracy_untrained": ("untrained network", "untrained"),
+    "accuracy_baseline": ("trained from scratch", "untrained"),
 }
 _WORDS = {
     "invariant": "the embedding must ignore it",
@@ -160,6 +164,8 @@ _METHODS = {
     "barlow_twins": "Barlow Twins",
     "vicreg": "VICReg",
     "supervised": "Supervised",
+    "finetune": "Fine-tuning",
+    "distill": "Distillation",
 }
 
 
@@ -182,6 +188,14 @@ def tiles(run: RunFolder) -> list[Tile]:
         best = probe.rows[0]
         detail = f"{best.bounds}, n = {wording.count(best.n)}"
         found.append(Tile(f"{probe.title}, accuracy", best.text, detail, "quality"))
+    for name in (*TRAINED, "knn", "regression"):
+        figures = _part(run.evaluation, name)
+        metric = "accuracy" if name in TRAINED and "accuracy" in figures else "r2"
+        if figure := figures.get(metric):
+            value, interval = spell(metric, figure)
+            detail = f"{interval}, n = {wording.count(figure['n'])}"
+            words = f"{(TRAINED | PROBE_NAMES)[name].title}, {METRICS[metric].words}"
+            found.append(Tile(words, value, detail, "quality"))
     if run.epochs and run.epochs[-1].get("health"):
         verdict = str(run.epochs[-1]["health"].get("verdict", "unknown"))
         after = f"after epoch {run.epochs[-1]['epoch']}"
@@ -198,7 +212,7 @@ def tiles(run: RunFolder) -> list[Tile]:
 def probes(run: RunFolder) -> list[Probe]:
     """Every probe of `evaluation.json` with its baselines."""
     found = []
-    for name, heading in PROBES.items():
+    for name in PROBES:
         figures = _part(run.evaluation, name)
         if "accuracy" not in figures:
             continue
@@ -208,7 +222,7 @@ def probes(run: RunFolder) -> list[Probe]:
             if (figure := figures.get(key))
         ]
         protocol = wording.settings(_part(figures, "protocol"))
-        found.append(Probe(heading, rows, _comparison(rows), protocol))
+        found.append(Probe(PROBE_NAMES[name].title, rows, _comparison(rows), protocol))
     return found
 
 
@@ -232,7 +246,7 @@ def classes(
     return sorted(rows, key=lambda row: row.value), confusions
 
 
-def row(label: str, kind: str, figure: Figure) -> Row:
+def row(label: str, kind: str, figure: Mapping[str, Any]) -> Row:
     """A figure of `evaluation.json` as a row."""
     low, high = figure["ci95"]
     return Row(label, kind, figure["value"], low, high, figure["n"])

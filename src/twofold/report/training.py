@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
+from twofold.evaluate.metrics import read_name
 from twofold.report import wording
 from twofold.report.charts import Curve, Level, line_chart
 from twofold.report.run_folder import Record, RunFolder
@@ -26,6 +27,7 @@ _HEALTH = {
 _CHOOSERS = {
     "rankme": "effective rank (RankMe, no labels)",
     "knn": "online kNN (labels of held-out training items)",
+    "held_out": "held-out labels",
 }
 
 
@@ -81,6 +83,25 @@ def losses(run: RunFolder) -> list[Figure]:
         )
         figures.append(Figure(svg, caption))
     return figures
+
+
+def held_out(run: RunFolder) -> Figure | None:
+    """What a network with a head reaches by epoch on labels that it does not train on."""
+    measured = [epoch for epoch in run.epochs if epoch.get("held_out")]
+    if len(measured) < 2:
+        return None
+    figures = [epoch["held_out"] for epoch in measured]
+    name = read_name(figures[-1]["metric"]).words
+    scale = 100 if figures[-1]["metric"] == "accuracy" else 1
+    caption = f"{name[:1].upper()}{name[1:]} on {wording.count(figures[-1]['n'])} held-out labels."
+    values = scale * _column(figures, "value")
+    svg = line_chart(
+        Curve("held-out labels", _column(measured, "epoch"), values, points=True),
+        x_label="epoch",
+        y_label=f"{name} in %" if scale == 100 else name,
+        description=caption,
+    )
+    return Figure(svg, caption)
 
 
 def online_knn(run: RunFolder) -> Figure | None:

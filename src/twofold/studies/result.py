@@ -62,13 +62,13 @@ def estimate(figures: Sequence[Figure]) -> Estimate:
         (only,) = figures
         low, high = only["ci95"]
         return Estimate(only["value"], low, high, f"Wilson over {only['n']:,} items")
-    import numpy as np
-    from scipy.stats import t
+    import torch
 
-    values = np.array([figure["value"] for figure in figures])
-    count, mean = len(values), float(values.mean())
-    margin = float(t.ppf(0.975, count - 1) * values.std(ddof=1) / np.sqrt(count))
-    return Estimate(mean, max(0.0, mean - margin), min(1.0, mean + margin), f"t over {count} seeds")
+    from twofold.evaluate.intervals import t_figure
+
+    found = t_figure(torch.tensor([figure["value"] for figure in figures], dtype=torch.float64))
+    low, high = found["ci95"]
+    return Estimate(found["value"], max(0.0, low), min(1.0, high), f"t over {len(figures)} seeds")
 
 
 @dataclass(frozen=True)

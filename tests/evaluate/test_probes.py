@@ -1,0 +1,171 @@
+"""Each probe does what the function behind it does, and says how."""
+
+import numpy as np
+import pytest
+import torch
+
+from twofold.evaluate import (
+    ProbeOptions,
+    clustering,
+    few_labels,
+    few_shot,
+    health,
+    knn_regression,
+    regression_figures,
+    retrieval,
+    ridge_probe,
+)
+from twofold.evaluate.metrics import METRICS, read_name
+from twofold.evaluate.probes import DEFAULTS, PROBES, Frozen
+
+OPTIONS = ProbeOptions(
+    k=5,
+    temperature=0.2,
+    ks=(1, 3),
+    inits=2,
+    ways=3,
+    shots=2,
+    queries=2,
+    episodes=20,
+    per_class=(1, 4, 1000),
+    draws=2,
+)
+NAMES = {metric: name for name, metric in METRICS.items()}
+
+
+def make(kind, seed=0):
+    """Features of 120 and 60 items that tell their labels, not perfectly."""
+    rng = np.random.default_rng(seed)
+    sizes = (120, 60)
+    if kind == "classes":
+        labels = [np.arange(n) % 4 for n in sizes]
+        centres = [3 * np.eye(4, 6)[values] for values in labels]
+    else:
+        labels = [rng.normal(size=(n, 2)).astype(np.float32) for n in sizes]
+        centres = [np.pad(values, ((0, 0), (0, 4))) for values in labels]
+    noise = [rng.normal(size=(n, 6)) for n in sizes]
+    train, test = (
+        torch.tensor(c + e, dtype=torch.float32) for c, e in zip(centres, noise, strict=True)
+    )
+    if kind == "none":
+        labels = [None, None]
+    return Frozen(train, test, *labels, kind)
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"), [(name, kind) for name, probe in PROBES.items() for kind in probe.metrics]
+)
+def test_a_probe_gives_the_metrics_it_names(name, kind):
+    probe = PROBES[name]
+    found = probe.measure(make(kind), OPTIONS, 3)
+    figures = {key: value for key, value in found.figures.items() if isinstance(value, dict)}
+    named = set(probe.metrics[kind]) - {"alignment"}  # needs views
+    assert {NAMES[read_name(key).metric] for key in figures} == named
+    for figure in figures.values():
+        assert figure["n"] > 0
+        low, high = figure["ci95"] or (figure["value"],) * 2
+        assert low - 1e-9 <= figure["value"] <= high + 1e-9
+    assert {"interval", "test_labels"} <= found.protocol.keys()
+    again = probe.measure(make(kind), OPTIONS, 3)
+    assert again.figures == found.figures
+
+
+def test_probes_by_default_can_be_used():
+    assert all(kind in PROBES[name].metrics for kind, names in DEFAULTS.items() for name in names)
+
+
+def test_probes_of_classes_are_the_functions_behind_them():
+    frozen = make("classes")
+    found = {
+        name: PROBES[name].measure(frozen, OPTIONS, 3) for name in PROBES if name != "regression"
+    }
+    by_hand = few_shot(
+        frozen.test, frozen.test_labels, ways=3, shots=2, queries=2, episodes=20, seed=3
+    )
+    assert found["fewshot"].figures["accuracy"] == by_hand
+    expected = retrieval(frozen.test, frozen.test_labels, ks=(1, 3))
+    assert found["retrieval"].figures == expected.figures
+    assert found["retrieval"].protocol["dropped_queries"] == expected.dropped == 0
+    clusters = clustering(frozen.test, frozen.test_labels, inits=2, seed=3)
+    assert found["clustering"].figures == clusters
+    assert found["clustering"].protocol["clusters"] == 4
+    curve = few_labels(
+        frozen.train,
+        frozen.labels,
+        frozen.test,
+        frozen.test_labels,
+        per_class=(1, 4),
+        draws=2,
+        seed=3,
+    )
+    assert found["fewlabels"].figures == curve
+    assert found["fewlabels"].protocol["per_class"] == [1, 4]  # no class has a thousand
+    assert list(found["knn"].artefacts) == ["predictions"]
+
+
+def test_the_centre_of_cl2n_is_that_of_the_training_items():
+    frozen = make("classes")
+    options = ProbeOptions(classifier="cl2n", ways=3, episodes=20)
+    by_hand = few_shot(
+        frozen.test,
+        frozen.test_labels,
+        ways=3,
+        episodes=20,
+        classifier="cl2n",
+        seed=3,
+        centre=frozen.train.mean(0),
+    )
+    assert PROBES["fewshot"].measure(frozen, options, 3).figures["accuracy"] == by_hand
+
+
+def test_numbers_are_told_target_by_target():
+    frozen = make("numbers")
+    by_hand = {
+        "knn": knn_regression(frozen.train, frozen.labels, frozen.test, k=5, temperature=0.2),
+        "regression": ridge_probe(frozen.train, frozen.labels, frozen.test, seed=3).predictions,
+    }
+    for name, expected in by_hand.items():
+        found = PROBES[name].measure(frozen, OPTIONS, 3)
+        np.testing.assert_allclose(found.artefacts[f"predicted_{name}"], expected, rtol=1e-6)
+        assert np.array_equal(found.artefacts["true"], frozen.test_labels)
+        for target in (0, 1):
+            figures = regression_figures(expected[:, target], frozen.test_labels[:, target], seed=3)
+            for metric, figure in figures.items():
+                assert figure.items() <= found.figures[f"{metric}_{target}"].items()
+    assert (
+        found.figures["r2_0"]["l2"]
+        == ridge_probe(frozen.train, frozen.labels, frozen.test, seed=3).l2
+    )
+    named = PROBES["regression"].measure(frozen._replace(targets=("mass", "charge")), OPTIONS, 3)
+    assert named.figures["mae_charge"] == found.figures["mae_1"]
+
+
+def test_one_target_has_no_name():
+    frozen = make("numbers")
+    one = frozen._replace(labels=frozen.labels[:, 0], test_labels=frozen.test_labels[:, 0])
+    found = PROBES["regression"].measure(one, OPTIONS, 3)
+    assert set(found.figures) == {"r2", "mae", "rmse", "spearman"}
+    assert found.artefacts["true"].shape == found.artefacts["predicted_regression"].shape == (60, 1)
+
+
+def test_health_is_that_of_the_test_items():
+    frozen = make("none")
+    found, expected = PROBES["health"].measure(frozen, OPTIONS, 3), health(frozen.test)
+    assert found.figures["rankme"] == {"value": expected.rankme, "ci95": None, "n": 60}
+    assert found.figures["verdict"] == expected.verdict == "healthy"
+
+
+@pytest.mark.parametrize("level", [0.0, 1.0, 1000.0])
+def test_a_constant_embedding_never_reads_as_healthy(level):
+    frozen = make("none")._replace(test=torch.full((60, 6), level))
+    found = PROBES["health"].measure(frozen, OPTIONS, 3).figures
+    assert found["verdict"] == "constant"
+    assert found["rankme"]["value"] == found["std_ratio"]["value"] == 0
+
+
+def test_few_items_of_many_dimensions_are_not_called_collapsed():
+    """At most n - 1 directions can be used, and these use them all."""
+    few = torch.randn(20, 500, generator=torch.Generator().manual_seed(0))
+    found = PROBES["health"].measure(make("none")._replace(test=few), OPTIONS, 3).figures
+    assert found["verdict"] == "healthy"
+    assert found["rank_fraction"]["value"] > 0.95
