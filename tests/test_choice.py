@@ -40,6 +40,7 @@ def test_the_first_best_epoch_is_chosen_even_if_the_run_was_stopped(tmp_path, ru
                 "".join(json.dumps(record(*line)) + "\n" for line in EPOCHS[:number])
             )
             choice = Choice(tmp_path, rule)
+            choice.recall()
         choice.consider(record(*line), filled(line[0]))
     encoder = filled(4)
     chosen = choice.conclude(encoder, last=4)
@@ -76,7 +77,9 @@ def test_a_run_ends_with_the_encoder_it_chose_and_says_so(tmp_path):
     }
     kept = load_file(tmp_path / "candidates" / "rankme.safetensors")
     saved = load_file(tmp_path / "encoder.safetensors")
-    assert all(torch.equal(kept[name], saved[name]) for name in saved)
+    assert all(torch.equal(kept[f"encoder.{name}"], saved[name]) for name in saved)
+    head = load_file(tmp_path / "projector.safetensors")  # of the same epoch
+    assert all(torch.equal(kept[f"heads.contrast.projector.{name}"], head[name]) for name in head)
 
 
 def test_choosing_by_labels_needs_labels(tmp_path):

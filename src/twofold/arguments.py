@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from twofold.errors import TwofoldError
+from twofold.folder import CONFIG, check_run
 
 if TYPE_CHECKING:
-    from twofold.config import DataConfig
+    from twofold.config import Config, DataConfig
     from twofold.recipes import Recipe
 
 
@@ -36,6 +37,30 @@ def take(args: list[str], flag: str) -> tuple[str, list[str]]:
     if at + 1 == len(args) or args[at + 1].startswith("--"):
         raise TwofoldError(f"{flag} needs a value")
     return args[at + 1], args[:at] + args[at + 2 :]
+
+
+def resumed(args: list[str], command: str) -> tuple[Config, Path]:
+    """The run that --resume names and its configuration, if `command` began it."""
+    from twofold.config import load_config
+
+    given, rest = take(args, "--resume")
+    if rest:
+        raise TwofoldError(
+            f"--resume goes on exactly as the run began and takes no other flag; found {rest[0]}"
+        )
+    folder = check_run(Path(given))
+    whole = load_config(folder / CONFIG)
+    if whole.command != command:
+        raise TwofoldError(
+            f"{folder} was begun by another command; go on with "
+            f"`twofold {whole.command} --resume {folder}`"
+        )
+    if not whole.data.data:
+        raise TwofoldError(
+            f"{folder} was given an array in Python; go on there with "
+            f"twofold.resume({given!r}, data=array)"
+        )
+    return whole, folder
 
 
 def changed(settings: DataConfig, flags: DataConfig) -> DataConfig:
@@ -70,12 +95,13 @@ def required(value: Any, flag: str, what: str) -> Any:
     return value
 
 
-def output(path: Path | None, suffix: str) -> Path:
+def output(path: Path | None, *suffixes: str) -> Path:
     """The file that --out names, if it can be written."""
-    path = required(path, "--out", f"the file to write, *{suffix}")
+    endings = " or ".join(suffixes)
+    path = required(path, "--out", f"the file to write, *{endings}")
     assert path is not None
-    if path.suffix != suffix:
-        raise TwofoldError(f"--out is {path}; its name must end in {suffix}")
+    if path.suffix not in suffixes:
+        raise TwofoldError(f"--out is {path}; its name must end in {endings}")
     if path.is_dir():
         raise TwofoldError(f"--out is {path}, a folder; name a file to write")
     if not path.parent.is_dir():

@@ -12,12 +12,19 @@ from twofold.errors import TwofoldError, unknown
 COMMANDS = (
     "pretrain",
     "evaluate",
+    "finetune",
+    "distill",
+    "semisupervise",
+    "predict",
     "prove",
     "embed",
+    "search",
     "preview",
     "report",
     "compare",
     "study",
+    "export",
+    "runs",
     "list",
 )
 """Each is a module of `twofold.commands`."""
@@ -27,15 +34,24 @@ twofold learns representations from unlabelled data.
 
   twofold pretrain RECIPE --data D --out RUN   train an encoder
   twofold pretrain --resume RUN                go on with a run that was stopped
-  twofold evaluate RUN [--data D]              probe it beside raw input and the untrained network
+  twofold evaluate RUN [--data D ...]          probe it beside raw input and the untrained network
+  twofold evaluate ENCODER --data D            the same of any encoder: timm/NAME, torchvision/NAME
+  twofold evaluate --embeddings FILE           the same of embeddings of any system
   twofold prove RUN [--data D]                 what it keeps and ignores of each augmentation
   twofold prove ENCODER --data D               the same of any encoder: timm/NAME, torchvision/NAME
-  twofold embed RUN --data D --out FILE.npz    embeddings of any items
+  twofold finetune RUN --data D --out F        labels for a trained encoder, all or few
+  twofold distill TEACHER --data D --out F     a student of a fine-tuned run, on unlabelled items
+  twofold semisupervise RECIPE --data D ...    pretrain, fine-tune on --label-fraction, distil
+  twofold predict RUN --data D --out FILE.csv  classes or numbers of any items
+  twofold embed RUN --data D --out FILE.npz    embeddings of any items; .parquet, too
+  twofold search RUN --data D --query FILE     the items nearest to an image: --out PNG shows them
   twofold preview RECIPE --data D --out PNG    see the views before paying for training
   twofold report RUN                           one page that shows it all
   twofold compare RUN RUN ... [--out HTML]     runs side by side: what differs, figures, cost
   twofold study RECIPE --data D --out FOLDER   a grid over any fields and seeds: --grid F=V,V
   twofold study --resume FOLDER                go on with a study that was stopped
+  twofold export RUN --out FILE                for torchvision, timm, ONNX or torch.export
+  twofold runs [FOLDER]                        a table of all runs: --sort COLUMN
   twofold list                                 recipes, encoders, augmentations, data names
 
 Every command has --help. D is a name, a folder of images, or a .npy, .npz or .h5 file.

@@ -13,9 +13,11 @@ from typing import Any, Literal
 
 import yaml
 
+from twofold.distilling import Distilling
 from twofold.errors import TwofoldError, unknown
 from twofold.folder import write_atomically
 from twofold.recipes import RECIPES, Recipe
+from twofold.tuning import Tuning
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +62,8 @@ class Settings:
     """Epochs between online evaluations, >= 1."""
     checkpoint_seconds: float = 60.0
     """Seconds between checkpoints, > 0."""
+    track: tuple[Literal["tensorboard", "wandb", "mlflow"], ...] = ()
+    """Trackers told what the run measures; nothing is sent to wandb without an account."""
 
     def __post_init__(self) -> None:
         if self.monitor_every < 1:
@@ -77,8 +81,19 @@ class Config:
     recipe: Recipe
     data: DataConfig = field(default_factory=DataConfig)
     settings: Settings = field(default_factory=Settings)
+    tuning: Tuning | None = None
+    """How a trained encoder learns from labels; None for a run that pretrains."""
+    distilling: Distilling | None = None
+    """Whom a student learns from; None for a run that does not distil."""
     found: Mapping[str, Any] = field(default_factory=dict)
     """What the data and the machine turned out to be; filled in by the run."""
+
+    @property
+    def command(self) -> str:
+        """The command that began the run."""
+        if self.distilling is not None:
+            return "distill"
+        return "pretrain" if self.tuning is None else "finetune"
 
     def save(self, path: Path) -> None:
         """Writes every number of the run as YAML, all of it or nothing."""
@@ -160,7 +175,7 @@ def from_plain(default: Any, plain: Mapping[str, Any], where: str = "") -> Any:
 
 
 def change(whole: Config, changes: Mapping[str, Any]) -> Config:
-    """`whole` with fields of its recipe, data or settings replaced, whichever has them.
+    """`whole` with fields of its recipe, data, settings or tuning replaced, whichever has them.
 
     Raises:
         TwofoldError: If none of them has a field of that name, or the value is of a wrong kind.
@@ -171,15 +186,18 @@ def change(whole: Config, changes: Mapping[str, Any]) -> Config:
         3
     """
     for name, value in changes.items():
-        for part in ("recipe", "data", "settings"):
+        for part in ("recipe", "data", "settings", "tuning"):
             before = getattr(whole, part)
+            if before is None:
+                continue
             if name in {f.name for f in dataclasses.fields(before)}:
                 after = _replace(before, name, value)
                 whole = dataclasses.replace(whole, **{part: after})
                 break
         else:
-            parts = (whole.recipe, whole.data, whole.settings)
-            raise unknown("option", name, [f.name for p in parts for f in dataclasses.fields(p)])
+            parts = (whole.recipe, whole.data, whole.settings, whole.tuning)
+            fields = [f.name for p in parts if p is not None for f in dataclasses.fields(p)]
+            raise unknown("option", name, fields)
     return whole
 
 
@@ -214,6 +232,8 @@ def _convert(kind: Any, default: Any, value: Any, where: str) -> Any:
             with contextlib.suppress(TwofoldError):
                 return _convert(option, default, value, where)
         return _convert(last, default, value, where)
+    if isinstance(kind, type) and dataclasses.is_dataclass(kind):  # of a field without a default
+        return from_plain(kind(), value, f"{where}.")
     if typing.get_origin(kind) is Literal:
         if value not in options:
             raise unknown(where, str(value), [str(option) for option in options])

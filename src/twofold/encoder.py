@@ -6,7 +6,7 @@ import copy
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -14,7 +14,6 @@ from torch import Tensor, nn
 
 from twofold.adapters import adapt
 from twofold.checkpoint import load_tensors, save_tensors
-from twofold.domains import Data
 from twofold.erasure import Eraser
 from twofold.errors import TwofoldError
 from twofold.evaluate.features import features
@@ -22,6 +21,8 @@ from twofold.folder import CONFIG, ENCODER, ERASERS, PROJECTOR
 from twofold.networks import build_encoder, mlp, mlp_arguments, num_features
 from twofold.preprocess import Preprocess
 from twofold.reading import ALL, FEATURES, Reading, Readings
+
+T = TypeVar("T", bound=nn.Module)
 
 
 class Encoder(nn.Module):
@@ -193,75 +194,26 @@ def _load_erasers(path: Path) -> dict[str, Eraser]:
 
 
 def untrained(encoder: Encoder, *, seed: int) -> nn.Module:
-    """The same network before any training, every route of it: the baseline to beat.
+    """The same network before any training, every route of it: the baseline to beat."""
+    return renewed(encoder, seed=seed).reading()
+
+
+def renewed(encoder: Encoder, *, seed: int) -> Encoder:
+    """The same encoder with random weights, its head too, and nothing erased.
 
     A network of the user's own is copied and every module that can be is reset.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        if encoder.spec is not None:
-            return Reading(Readings(build(encoder.spec))).eval()
-        fresh = copy.deepcopy(encoder.backbone)
-        for module in fresh.modules():
-            reset = getattr(module, "reset_parameters", None)
-            if callable(reset):
-                reset()
-        return Reading(Readings(fresh)).eval()
+        fresh = build(encoder.spec) if encoder.spec is not None else _reset(encoder.backbone)
+        projector = None if encoder.projector is None else _reset(encoder.projector)
+    return Encoder(fresh, encoder.preprocess, encoder.spec, projector)
 
 
-def write_embeddings(
-    encoder: Encoder,
-    data: Data,
-    out: Path,
-    *,
-    part: str,
-    device: str,
-    route: str = ALL,
-    layer: str = FEATURES,
-) -> tuple[int, int]:
-    """Writes embeddings, ids and labels of a part of some data to an .npz file.
-
-    Args:
-        encoder: A trained encoder.
-        data: The items.
-        out: The file.
-        part: `train`, `test` or `all`; all items of one array come in the order of the array.
-        device: Where to compute.
-        route: As of `Encoder.embed`.
-        layer: As of `Encoder.embed`.
-
-    Returns:
-        The shape of the embeddings.
-    """
-    sources = {"train": [data.train], "test": [data.test], "all": [data.train, data.test]}[part]
-    arrays: dict[str, np.ndarray] = {
-        "embeddings": np.concatenate(
-            [
-                encoder.embed(source.items, device=device, route=route, layer=layer)
-                for source in sources
-            ]
-        ),
-        "ids": np.concatenate([np.asarray(source.ids, dtype=str) for source in sources]),
-    }
-    labels = [source.labels for source in sources if source.labels is not None]
-    if len(labels) == len(sources):
-        arrays["labels"] = np.concatenate(labels)
-    order = _stored_order(arrays["ids"])
-    arrays = {name: array[order] for name, array in arrays.items()}
-    if "labels" in arrays:
-        arrays["label_names"] = np.asarray(sources[0].label_names, dtype=str)
-    with out.open("wb") as file:
-        np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
-    count, dim = arrays["embeddings"].shape
-    return count, dim
-
-
-def _stored_order(ids: np.ndarray) -> np.ndarray:
-    """Where to find each item of an array that was split; as they come if it is another source."""
-    as_they_come = np.arange(len(ids))
-    if not all(name.isdecimal() for name in ids.tolist()):
-        return as_they_come
-    numbers = ids.astype(np.int64)
-    order = np.argsort(numbers)
-    # An array for training and one for testing count from 0 each.
-    return order if np.array_equal(numbers[order], as_they_come) else as_they_come
+def _reset(module: T) -> T:
+    fresh = copy.deepcopy(module)
+    for part in fresh.modules():
+        reset = getattr(part, "reset_parameters", None)
+        if callable(reset):
+            reset()
+    return fresh

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,8 @@ from torch import nn
 
 from twofold import __version__
 from twofold.assembly import add_adapters, build_views, describe, find_known, for_channels
-from twofold.augment import substitutions
+from twofold.augment import Views, substitutions
+from twofold.choice import Choice
 from twofold.config import Config, DataConfig
 from twofold.display import Console
 from twofold.distributed import refuse_several
@@ -29,6 +31,7 @@ from twofold.networks import build_encoder, check_reads
 from twofold.preprocess import Preprocess, measure
 from twofold.reading import Readings
 from twofold.recipes import Recipe
+from twofold.track import check_trackers, tracked
 from twofold.train import Outcome, fit
 
 _HELD_OUT = (0.02, 100, 2000)  # share of labelled training items the online kNN asks about; bounds
@@ -59,13 +62,13 @@ def start(
         raise TwofoldError(
             "choose is 'knn', but the online kNN has no labels to hold out; say 'rankme' or 'last'"
         )
-    hardware = _hardware(whole)
+    hardware = find_hardware(whole)
     preprocess = measure(trained.items)
-    recipe, remarks = _with_batches(whole.recipe, len(trained))
+    recipe, remarks = with_batches(whole.recipe, len(trained))
     recipe = for_channels(recipe, trained.channels)
     whole = dataclasses.replace(whole, recipe=recipe)
     network = recipe.encoder if backbone is None else type(backbone).__name__
-    whole = _record(whole, data, preprocess, hardware, network)
+    whole = record(whole, data, preprocess, hardware, network)
 
     views = build_views(recipe, trained, settings.seed)
     known = find_known(recipe, trained, views)
@@ -84,50 +87,31 @@ def start(
     early, late = recipe.view_sizes(preprocess.size)
     for size in {preprocess.size, early, late}:
         check_reads(backbone, channels=trained.channels, size=size)
-    change = recipe.early_share * recipe.epochs * (len(trained) // recipe.batch_size)
     method = Method(backbone, recipe.learned, encode=recipe.encode, known=known)
-    loader = Loader(
-        trained.items,
-        trained.labels,
-        views=views,
-        preprocess=preprocess,
-        batch_size=recipe.batch_size,
-        view_size=lambda step: early if step < change else late,
-        device=hardware.device,
-        threads=hardware.loader_threads,
-        seed=settings.seed,
-    )
     about, sentences = describe(recipe, method)
     whole = dataclasses.replace(whole, found={**whole.found, **about})
-    if overwrite:
-        clear(folder)
-    whole.save(folder / CONFIG)
-    _list_skipped(data, folder)
-    remarks += sentences
-    remarks += substitutions(recipe.augmentations, recipe.prescription, trained.channels)
-    console.begin(whole, data, list(views.augmentations), remarks)
-    with console.training(recipe, loader.steps_per_epoch) as display:
-        outcome = fit(
-            method,
-            loader,
-            recipe=recipe,
-            hardware=hardware,
-            folder=folder,
-            seed=settings.seed,
-            checkpoint_seconds=settings.checkpoint_seconds,
-            monitor=Monitor(
-                trained, held_out, views=views, preprocess=preprocess, hardware=hardware
-            ),
-            monitor_every=settings.monitor_every,
-            display=display,
-        )
+    outcome = conduct(
+        whole,
+        folder,
+        method,
+        data=data,
+        trained=trained,
+        views=views,
+        preprocess=preprocess,
+        hardware=hardware,
+        monitor=Monitor(trained, held_out, views=views, preprocess=preprocess, hardware=hardware),
+        choice=Choice(folder, recipe.choose),
+        remarks=(*remarks, *sentences),
+        overwrite=overwrite,
+        console=console,
+    )
     if outcome.finished:
-        projector = method.projector() if recipe.choose == "last" else None
         blind = {
             name: kind
             for name, kind in views.augmentations.items()
             if recipe.prescription[name] == "blind"
         }
+        projector = method.projector()
         erasers = blinded(
             Readings(method.encoder, projector),
             blind,
@@ -139,6 +123,82 @@ def start(
         Encoder(method.encoder, preprocess, spec, projector, erasers).save(folder / ENCODER)
     console.end(folder, outcome)
     return outcome
+
+
+def conduct(
+    whole: Config,
+    folder: Path,
+    method: Method,
+    *,
+    data: Data,
+    trained: Source,
+    views: Views,
+    preprocess: Preprocess,
+    hardware: Hardware,
+    monitor: Callable[[Method], Mapping[str, Any]],
+    choice: Choice,
+    rate_shares: Mapping[str, float] | None = None,
+    remarks: Sequence[str] = (),
+    overwrite: bool = False,
+    console: Console,
+) -> Outcome:
+    """Writes down and says what is about to run, and trains `method` as far as it gets.
+
+    Args:
+        whole: All of it, with what was found.
+        folder: Run folder; what it holds of another run goes if `overwrite`.
+        method: What is trained.
+        data: Where the items come from.
+        trained: Those of them that are trained on.
+        views: Gives their views.
+        preprocess: What the encoder reads.
+        hardware: Where and how to compute.
+        monitor: As of `fit`.
+        choice: As of `fit`.
+        rate_shares: As of `fit`.
+        remarks: What else there is to say before it begins.
+        overwrite: Whether `folder` is cleared first.
+        console: Where it is said.
+    """
+    recipe, settings = whole.recipe, whole.settings
+    early, late = recipe.view_sizes(preprocess.size)
+    change = recipe.early_share * recipe.epochs * (len(trained) // recipe.batch_size)
+    loader = Loader(
+        trained.items,
+        trained.labels,
+        views=views,
+        preprocess=preprocess,
+        batch_size=recipe.batch_size,
+        view_size=lambda step: early if step < change else late,
+        device=hardware.device,
+        threads=hardware.loader_threads,
+        seed=settings.seed,
+    )
+    check_trackers(settings.track)
+    if overwrite:
+        clear(folder)
+    whole.save(folder / CONFIG)
+    _list_skipped(data, folder)
+    replaced = substitutions(recipe.augmentations, recipe.prescription, trained.channels)
+    console.begin(whole, data, list(views.augmentations), (*remarks, *replaced))
+    with (
+        console.training(recipe, loader.steps_per_epoch) as shown,
+        tracked(shown, whole, folder, quiet=console.quiet) as display,
+    ):
+        return fit(
+            method,
+            loader,
+            recipe=recipe,
+            hardware=hardware,
+            folder=folder,
+            seed=settings.seed,
+            checkpoint_seconds=settings.checkpoint_seconds,
+            monitor=monitor,
+            monitor_every=settings.monitor_every,
+            choice=choice,
+            rate_shares=rate_shares,
+            display=display,
+        )
 
 
 def open_config(settings: DataConfig, seed: int, data: Any = None) -> Data:
@@ -168,7 +228,7 @@ def _hold_out(source: Source, seed: int) -> tuple[Source, Source | None]:
     return split(source, test_fraction=count / len(source), seed=seed + 1)
 
 
-def _hardware(whole: Config) -> Hardware:
+def find_hardware(whole: Config) -> Hardware:
     """What the run computes on; a resumed run computes as it began."""
     if "hardware" in whole.found:
         return Hardware(**whole.found["hardware"])
@@ -181,7 +241,7 @@ def _hardware(whole: Config) -> Hardware:
     )
 
 
-def _record(
+def record(
     whole: Config, data: Data, preprocess: Preprocess, hardware: Hardware, network: str
 ) -> Config:
     """The configuration with what was found; refuses data that is not what it was."""
@@ -226,7 +286,7 @@ def _check_backbone(whole: Config, backbone: nn.Module | None) -> None:
         raise TwofoldError(f"this run trains {whole.recipe.encoder}; leave backbone out")
 
 
-def _with_batches(recipe: Recipe, items: int) -> tuple[Recipe, tuple[str, ...]]:
+def with_batches(recipe: Recipe, items: int) -> tuple[Recipe, tuple[str, ...]]:
     """`recipe` with batches that the items can fill, and what there is to say about it."""
     if items < _LEAST_ITEMS:
         raise TwofoldError(f"there are {items} items to train on; it takes at least {_LEAST_ITEMS}")

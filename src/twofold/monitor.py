@@ -11,13 +11,13 @@ from torch import Tensor, nn
 
 from twofold.augment import Views
 from twofold.domains import Source
-from twofold.evaluate import accuracy, features, health, knn
+from twofold.evaluate import accuracy, features, health, knn, two_views
 from twofold.hardware import Hardware
+from twofold.method import Method
 from twofold.preprocess import Preprocess
 
 _HEALTH_ITEMS = 2048
 _BANK_ITEMS = 10_000
-_EPOCH = 2**31  # beyond those of any run
 
 
 class Monitor:
@@ -48,13 +48,11 @@ class Monitor:
         self.preprocess, self.hardware = preprocess, hardware
         index = np.arange(min(_HEALTH_ITEMS, len(self.bank)))
         images = preprocess.unit(self.bank.items[index])
-        pair = views(images, index, _EPOCH)[0][: views.num_views]
-        if len(pair) < 2:
-            pair += views(images, index, _EPOCH + 1)[0][:1]
-        self.pair = [view.numpy() for view in pair[:2]]
+        self.pair = [view.numpy() for view in two_views(views, images, index)]
 
-    def __call__(self, encoder: nn.Module) -> dict[str, Any]:
+    def __call__(self, method: Method) -> dict[str, Any]:
         """The record of one epoch: `knn` (or None) and `health`."""
+        encoder = method.encoder
         rendered = replace(self.preprocess, low=0.0, high=1.0, dtype="float32")
         first, second = (self._features(encoder, view, rendered) for view in self.pair)
         state = health(first, pair=second)

@@ -80,8 +80,10 @@ def fit(
     folder: Path,
     seed: int,
     checkpoint_seconds: float = 60.0,
-    monitor: Callable[[nn.Module], Mapping[str, Any]] | None = None,
+    monitor: Callable[[Method], Mapping[str, Any]] | None = None,
     monitor_every: int = 1,
+    choice: Choice | None = None,
+    rate_shares: Mapping[str, float] | None = None,
     display: Display | None = None,
 ) -> Outcome:
     """Trains `method` for the epochs of `recipe`, going on from the newest checkpoint in `folder`.
@@ -97,9 +99,11 @@ def fit(
         folder: Run folder; gets `metrics.jsonl` and `checkpoints/`.
         seed: Seeds what the encoder itself draws (dropout).
         checkpoint_seconds: Time between checkpoints, > 0.
-        monitor: Called with the encoder after every `monitor_every` epochs and after the last;
+        monitor: Called with the method after every `monitor_every` epochs and after the last;
             what it returns is written down.
         monitor_every: Epochs between calls of the monitor.
+        choice: Which epoch's weights `method` ends with, and when to stop early; the last if None.
+        rate_shares: Learning rate of parameters of `method`, by name, as a share of the others'.
         display: Told of each step written down and of each epoch.
 
     Raises:
@@ -107,13 +111,16 @@ def fit(
     """
     method.to(hardware.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     method.train()
-    optimizer = build_optimizer(recipe.optimizer, method, fixed=method.fixed_rate())
+    optimizer = build_optimizer(
+        recipe.optimizer, method, fixed=method.fixed_rate(), shares=rate_shares or {}
+    )
     peak = recipe.optimizer.peak(recipe.batch_size)
     balancer = _balancer(recipe, method).to(hardware.device)
     steps = recipe.epochs * loader.steps_per_epoch
     start = checkpoint.restore(folder / CHECKPOINTS, method, optimizer, balancer)
     log = Log(folder, start, method, recipe, display)
-    choice = Choice(folder, recipe.choose)
+    choice = choice or Choice(folder, "last")
+    choice.recall()
     done, saved_at = start, time.monotonic()
 
     def save() -> None:
@@ -121,7 +128,7 @@ def fit(
         checkpoint.save_checkpoint(folder / CHECKPOINTS, method, optimizer, balancer, done)
 
     with _interruptible() as interrupted, _threads(hardware.threads):
-        for batch in loader.batches(start, steps):
+        for batch in loader.batches(start, start if choice.exhausted else steps):
             rate = recipe.optimizer.rate(done, steps=steps, batch_size=recipe.batch_size)
             set_learning_rate(optimizer, rate, peak=peak)
             torch.manual_seed(seed * 1_000_003 + done)
@@ -137,16 +144,18 @@ def fit(
                 balancer.end_epoch()
             if left == 0 and monitor and (last or epoch % monitor_every == 0):
                 log.flush()
-                record = log.epoch(done, epoch, monitor(method.encoder))
-                choice.consider(record, method.encoder)
+                record = log.epoch(done, epoch, monitor(method))
+                choice.consider(record, method)
+            last = last or choice.exhausted
             if last or interrupted() or time.monotonic() - saved_at > checkpoint_seconds:
                 save()
                 saved_at = time.monotonic()
-            if interrupted():
+            if last or interrupted():
                 break
     log.flush()
-    if done == steps:
-        chosen = choice.conclude(method.encoder, recipe.epochs)
+    if done == steps or choice.exhausted:
+        steps = done
+        chosen = choice.conclude(method, done // loader.steps_per_epoch)
         log.end(done, sum(p.numel() for p in method.encoder.parameters()), chosen)
     return Outcome(done, steps)
 

@@ -7,6 +7,7 @@ from typing import Any
 from twofold.augment.table import IMAGE
 from twofold.domains.image.names import NAMES
 from twofold.errors import TwofoldError
+from twofold.evaluate.metrics import PROBES
 from twofold.networks.names import ENCODERS
 from twofold.recipes import RECIPES
 
@@ -18,6 +19,7 @@ def main(args: list[str]) -> int:
     groups = {
         "recipes": {name: _first_line(recipe) for name, recipe in RECIPES.items()},
         "encoders": ENCODERS,
+        "probes": {name: probe.about for name, probe in PROBES.items()},
         "augmentations": {name: _first_line(kind) for name, kind in IMAGE.items()},
         "data": NAMES,
     }

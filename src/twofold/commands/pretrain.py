@@ -6,11 +6,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
-from twofold.arguments import check_name, check_source, has, positional, required, take
+from twofold.arguments import check_name, check_source, has, positional, required, resumed, take
 from twofold.config import Config, DataConfig, Settings, load_config
-from twofold.errors import TwofoldError
 from twofold.flags import FLAT, parse
-from twofold.folder import CONFIG, check_new, check_run
+from twofold.folder import check_new
 from twofold.recipes import Recipe, recipe_by_name
 
 
@@ -30,7 +29,7 @@ class Pretrain:
 def main(args: list[str]) -> int:
     """Trains an encoder; returns 130 if it was stopped before its end."""
     if has(args, "--resume"):
-        return _resume(args)
+        return _train(*resumed(args, "pretrain"))
     if has(args, "--config"):
         path, args = take(args, "--config")
         begun = load_config(Path(path))
@@ -43,27 +42,11 @@ def main(args: list[str]) -> int:
     check_source(flags.data)
     out = required(flags.out, "--out", "the folder of the run, e.g. runs/a")
     check_new(out, overwrite=flags.overwrite)
-
-    from twofold.launch import start
-
     whole = Config(recipe=flags.recipe, data=flags.data, settings=flags.settings)
-    return 0 if start(whole, out, overwrite=flags.overwrite).finished else 130
+    return _train(whole, out, flags.overwrite)
 
 
-def _resume(args: list[str]) -> int:
-    given, rest = take(args, "--resume")
-    if rest:
-        raise TwofoldError(
-            f"--resume goes on exactly as the run began and takes no other flag; found {rest[0]}"
-        )
-    folder = check_run(Path(given))
-    whole = load_config(folder / CONFIG)
-    if not whole.data.data:
-        raise TwofoldError(
-            f"{folder} was given an array in Python; go on there with "
-            f"twofold.resume({given!r}, data=array)"
-        )
-
+def _train(whole: Config, folder: Path, overwrite: bool = False) -> int:
     from twofold.launch import start
 
-    return 0 if start(whole, folder).finished else 130
+    return 0 if start(whole, folder, overwrite=overwrite).finished else 130

@@ -1,5 +1,6 @@
 from .barlow_twins import BarlowTwins as BarlowTwins
 from .byol import BYOL as BYOL
+from .distill import Distill as Distill
 from .forget import Forget as Forget
 from .info_nce import InfoNCE as InfoNCE
 from .loo_c import LooC as LooC

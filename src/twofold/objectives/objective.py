@@ -5,7 +5,7 @@ Objectives are read by the command line before torch is loaded, so nothing here 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Set
+from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -51,6 +51,11 @@ class Known:
     """Standard deviation of each target."""
     targets: Mapping[str, Target] = field(default_factory=dict)
     """What augmentations offer to predict, by name, of those whose draws an objective reads."""
+    teacher: Callable[[Tensor], Tensor] | None = None
+    """From views to the logits `(batch, classes)`, or standardised targets, of a network that
+    learned from labels before; none of its weights are among those of the method."""
+    labelled: Tensor | None = None
+    """Whether each item has a label that may be used, bool `(items,)`; all have if None."""
 
     def target(self, name: str) -> Target:
         """What an augmentation offers to predict.

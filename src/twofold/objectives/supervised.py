@@ -34,6 +34,8 @@ class Supervised(Objective):
     """Widths of hidden layers between the features and the outputs; none as usual."""
     label_smoothing: float = 0.0
     """Share of each label spread over all classes, in [0, 1)."""
+    zero: bool = False
+    """Whether the outputs begin at zero, so that at first the encoder stays as it is."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.label_smoothing < 1:
@@ -47,6 +49,9 @@ class Supervised(Objective):
         if outputs < 1:
             raise TwofoldError("Supervised learns from labels, and these items have none")
         head = networks.mlp(networks.num_features(encoder), *self.hidden, outputs)
+        if self.zero:
+            for parameter in head[-1].parameters():
+                torch.nn.init.zeros_(parameter)
         if known.classes:
             return {"classifier": head}
         head.register_buffer("target_mean", torch.tensor(known.target_mean))

@@ -35,6 +35,8 @@ from .recipe import Recipe as Recipe
 from .recipe import Word as Word
 from .small import barlow_twins as barlow_twins
 from .small import byol as byol
+from .small import distill as distill
+from .small import finetune as finetune
 from .small import info_nce as info_nce
 from .small import nce as nce
 from .small import simclr as simclr

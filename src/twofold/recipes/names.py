@@ -19,6 +19,8 @@ _FUNCTIONS = (
     small.barlow_twins,
     small.vicreg,
     small.supervised,
+    small.finetune,
+    small.distill,
     prescribed.mt_slvr,
     prescribed.mt_simple,
     prescribed.mt_split,

@@ -16,6 +16,7 @@ from twofold.objectives import (
     BYOL,
     NCE,
     BarlowTwins,
+    Distill,
     InfoNCE,
     SimCLR,
     SimSiam,
@@ -122,6 +123,46 @@ def supervised() -> Recipe:
     """
     recipe = _small("supervised", 0.3, predict=Supervised())
     return replace(recipe, num_views=1, early_resolution=1.0)
+
+
+def finetune() -> Recipe:
+    """Labels for an encoder that is already trained, few or many; it learns from labels.
+
+    Crops and flips alone, a head that begins at zero, and no weight decay, as SimCLRv2's. The rate
+    is the best of 0.02, 0.05, 0.15 and 0.4 on 5 000 held-out training images of Fashion-MNIST after
+    540 labels (78.0, 80.2, 82.2 and 81.7 %); AdamW at 0.001 reached 78.2 %.
+
+    Reference: Chen et al., 2020, arXiv:2006.10029.
+    """
+    recipe = _small("finetune", predict=Supervised(zero=True))
+    return replace(
+        recipe,
+        num_views=1,
+        epochs=30,
+        batch_size=64,
+        early_resolution=1.0,
+        prescription=invariant("crop", "flip"),
+        optimizer=Optimizer(learning_rate=0.15, scaling="sqrt", weight_decay=0.0),
+    )
+
+
+def distill() -> Recipe:
+    """A student that gives a teacher's answers, from random weights and without labels.
+
+    Crops and flips alone, as the teacher saw them, so that its answers can be trusted. The rate is
+    the best of 0.1, 0.3 and 1 by agreement with a teacher on 1 200 held-out training images of
+    Fashion-MNIST, after 6 epochs on 4 800 others; 0.1 is as good within the interval.
+
+    Reference: Chen et al., 2020, arXiv:2006.10029.
+    """
+    recipe = _small("distill", 0.3, distill=Distill())
+    return replace(
+        recipe,
+        num_views=1,
+        encoder="resnet-small",
+        early_resolution=1.0,
+        prescription=invariant("crop", "flip"),
+    )
 
 
 def _small(name: str, learning_rate: float = 0.24, **objectives: Objective) -> Recipe:
