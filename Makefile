@@ -4,7 +4,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 RUN := runs/demo
 
-.PHONY: venv demo test test-fast lint bench bench-methods bench-prescription bench-mt-slvr clean
+.PHONY: venv demo test test-fast lint docs bench bench-methods bench-prescription bench-mt-slvr bench-few-labels clean
 
 venv: .venv/ready
 
@@ -24,14 +24,19 @@ test-fast: .venv/ready
 	$(BIN)/python -m pytest -m 'not slow'
 
 lint: .venv/ready
-	$(BIN)/ruff format --check src tests benchmarks
-	$(BIN)/ruff check src tests benchmarks
+	$(BIN)/ruff format --check src tests benchmarks docs
+	$(BIN)/ruff check src tests benchmarks docs
 	$(BIN)/mypy
+
+# The pages of docs/ as a site in site/, to be opened from there; any warning is an error.
+docs: .venv/ready
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 # Peers live in an environment of their own; twofold itself is measured from .venv.
 bench: .venv/ready .venv-bench/ready
 	$(BIN)/python benchmarks/augment.py
 	$(BIN)/python benchmarks/losses.py
+	$(BIN)/python benchmarks/knn.py
 	$(BIN)/python benchmarks/step.py
 	$(BIN)/python benchmarks/precision.py
 
@@ -49,10 +54,14 @@ bench-prescription: .venv/ready
 bench-mt-slvr: .venv/ready
 	$(BIN)/python benchmarks/mt_slvr.py --jobs 2
 
+# 1 and 10 % of the labels after pretraining, and a student of the result; it goes on, too.
+bench-few-labels: .venv/ready
+	$(BIN)/python benchmarks/few_labels.py --jobs 2
+
 .venv-bench/ready:
 	test -x .venv-bench/bin/python || $(PYTHON) -m venv .venv-bench
 	.venv-bench/bin/python -m pip install --quiet torch torchvision lightly==1.6.0 pytorch-metric-learning==2.8.1 lazy-loader
 	touch $@
 
 clean:
-	rm -rf .venv .venv-bench runs .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .venv .venv-bench runs site .pytest_cache .mypy_cache .ruff_cache

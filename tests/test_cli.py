@@ -103,7 +103,7 @@ def test_the_main_road(tmp_path, capsys):
     assert run("embed", out, "--data", "digits", "--out", table) == 0
     assert capsys.readouterr().out == f"{table}: 1797 embeddings of 64 features\n"
     with np.load(table, allow_pickle=False) as arrays:
-        assert set(arrays.files) == {"embeddings", "ids", "labels", "label_names"}
+        assert set(arrays.files) == {"embeddings", "ids", "part", "labels", "label_names"}
         assert arrays["embeddings"].shape == (1797, 64)
         assert arrays["labels"].shape == arrays["ids"].shape == (1797,)
 
@@ -141,7 +141,7 @@ def test_embeddings_of_an_array_come_in_its_order(tmp_path, place):
     assert run("embed", place / "plain", "--data", place / "images.npy", "--out", out) == 0
     expected = twofold.load(place / "plain").embed(images())
     with np.load(out) as arrays:
-        assert set(arrays.files) == {"embeddings", "ids"}
+        assert set(arrays.files) == {"embeddings", "ids", "part"}
         assert arrays["ids"].tolist() == [str(number) for number in range(120)]
         assert arrays["embeddings"].dtype == np.float32
         # A batch of another size sums in another order.
@@ -359,7 +359,7 @@ MISTAKES = [
     ("pretrain --config run/config.yaml", "--out is missing"),
     ("evaluate", "RUN is missing; write twofold evaluate RUN"),
     ("evaluate rnu", "did you mean run?"),
-    ("evaluate plain", "'images' has no labels"),
+    ("evaluate plain --probes knn", "'images' has no labels"),
     ("evaluate array", "--data is missing"),
     ("evaluate run --data colour.npz", "this encoder reads (batch, 1, height, width)"),
     ("evaluate run --sed 1", "unknown flag --sed"),

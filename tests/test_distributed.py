@@ -1,5 +1,7 @@
 import os
 import socket
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -7,7 +9,7 @@ from torch import multiprocessing
 from torch.nn import functional as F
 
 import twofold
-from twofold.distributed import gather, mean, rank, world_size
+from twofold.distributed import gather, mean, own_device, rank, together, wait_for_all, world_size
 from twofold.losses import nt_xent
 
 WORLD = 2
@@ -70,3 +72,40 @@ def test_several_processes_are_refused_before_they_write_to_one_folder(tmp_path,
     with pytest.raises(twofold.TwofoldError, match="WORLD_SIZE is 2; a run is trained by one"):
         twofold.pretrain("simclr", data="digits", out=tmp_path / "run", quiet=True)
     assert not (tmp_path / "run").exists()
+
+
+def test_one_process_is_together_with_itself():
+    with together():
+        assert (rank(), world_size()) == (0, 1)
+        wait_for_all()
+        assert own_device("cuda") == "cuda"
+
+
+DIES = """
+import os, sys
+from twofold.distributed import rank, together, wait_for_all
+with together():
+    if rank() == 1:
+        os._exit(9)
+    wait_for_all()
+"""
+
+
+@pytest.mark.slow
+def test_a_process_that_dies_leaves_none_waiting():
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    surroundings = {**os.environ, "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1"}
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", DIES],
+            env={**surroundings, "MASTER_PORT": str(port), "RANK": str(number)},
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for number in range(2)
+    ]
+    said = [process.communicate(timeout=60)[1] for process in processes]
+    assert processes[1].returncode == 9
+    assert "TwofoldError: another process ended before its work was done" in said[0]

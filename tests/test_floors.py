@@ -30,6 +30,8 @@ FLOORS = {
     # methods, and how they are fed and read
     "choice": 3,
     "method": 3,
+    "tuning": 3,
+    "distilling": 3,
     "recipes": 3,
     "loader": 3,
     "reading": 3,
@@ -38,21 +40,33 @@ FLOORS = {
     "config": 4,
     "train": 4,
     "comparison": 5,
+    "catalogue": 5,
+    "stages": 5,
     "encoder": 5,
     "monitor": 5,
     # what people see and call
     "report": 6,
+    "interchange": 6,
     "display": 6,
+    "embeddings": 6,
+    "track": 6,
     "flags": 6,
     "arguments": 6,
     "assembly": 6,
+    "tuned": 6,
     "launch": 7,
+    "hits": 7,
     "proof": 8,
-    "run": 9,
+    "finetuning": 8,
+    "evaluation": 8,
+    "distillation": 9,
+    "run": 10,
+    "semisupervision": 10,
     "studies": 9,
-    "commands": 10,
-    "cli": 11,
-    "__main__": 12,
+    "estimator": 11,
+    "commands": 12,
+    "cli": 13,
+    "__main__": 14,
 }
 NEVER_MEET = {("domains", "objectives"), ("objectives", "domains")}
 FORBIDDEN_NAMES = {"utils", "core", "base", "helper", "helpers", "manager", "common", "misc"}
@@ -133,6 +147,8 @@ def depth(name, known):
         "from twofold import recipes; recipes.simclr()",
         "import twofold.flags, twofold.config, twofold.commands.pretrain",
         "import twofold.comparison",
+        f"from twofold.commands.runs import main; main([{str(SOURCE)!r}])",
+        "import twofold.interchange.formats, twofold.commands.export",
         "import twofold.studies.plan, twofold.studies.result",
     ],
 )
@@ -155,7 +171,8 @@ images = np.random.default_rng(0).integers(0, 256, (40, 8, 8), dtype=np.uint8)
 run = twofold.pretrain("simclr", data=images, out={str(tmp_path / "run")!r}, epochs=1,
                        batch_size=8, encoder="resnet-small", width=0.25, quiet=True)
 print(run.encoder().embed(images).shape)
-print(sorted({{"torchvision", "sklearn", "timm", "matplotlib"}} & set(sys.modules)))
+unasked = {{"torchvision", "sklearn", "timm", "matplotlib", "tensorboard", "wandb", "mlflow"}}
+print(sorted(unasked & set(sys.modules)))
 """
     done = subprocess.run(
         [sys.executable, "-c", program], check=False, capture_output=True, text=True

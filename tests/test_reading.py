@@ -169,6 +169,6 @@ def test_a_run_without_words_leaves_no_erasers(tmp_path):
         np.testing.assert_allclose(found, head(features), rtol=1e-4, atol=1e-4)
 
 
-def test_another_epoch_than_the_last_has_no_head(tmp_path):
+def test_another_epoch_than_the_last_comes_with_its_head(tmp_path):
     run = pretrain("simclr", tmp_path / "run", choose="rankme")
-    assert run.encoder().layers == ("features",)
+    assert run.encoder().layers == ("features", "projector.1", "projector.2")

@@ -1,14 +1,24 @@
 from .adapters import adapt as adapt
 from .augment import Views as Views
+from .catalogue import runs as runs
 from .comparison import Comparison as Comparison
 from .comparison import compare as compare
 from .config import Config as Config
+from .distillation import distill as distill
 from .domains import Data as Data
 from .domains import Source as Source
 from .domains.image import open_data as open_data
+from .embeddings import Embeddings as Embeddings
+from .embeddings import read_embeddings as read_embeddings
+from .embeddings import write_embeddings as write_embeddings
 from .encoder import Encoder as Encoder
 from .encoder import load as load
 from .errors import TwofoldError as TwofoldError
+from .estimator import SelfSupervisedEncoder as SelfSupervisedEncoder
+from .finetuning import finetune as finetune
+from .hits import Hits as Hits
+from .hits import search as search
+from .interchange import export as export
 from .method import Method as Method
 from .networks import ENCODERS as ENCODERS
 from .networks import build_encoder as build_encoder
@@ -25,7 +35,10 @@ from .recipes import Recipe as Recipe
 from .run import Run as Run
 from .run import pretrain as pretrain
 from .run import resume as resume
+from .semisupervision import semisupervise as semisupervise
 from .studies import Study as Study
 from .studies import study as study
+from .tuned import Tuned as Tuned
+from .tuned import load_tuned as load_tuned
 
 __version__: str

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,8 @@ from rich.table import Table
 
 from twofold.config import Config
 from twofold.domains import Data
-from twofold.folder import ENCODER, SKIPPED
+from twofold.evaluate.metrics import figures_of, learned_figures, read_name, spell
+from twofold.folder import ENCODER, EVALUATION, SKIPPED, read_evaluation
 from twofold.recipes import Recipe
 from twofold.train import Outcome
 
@@ -26,6 +27,11 @@ class Console:
         self._rich = RichConsole(
             file=sys.stderr, quiet=quiet, highlight=False, markup=False, emoji=False
         )
+
+    @property
+    def quiet(self) -> bool:
+        """Whether it prints nothing."""
+        return self._rich.quiet
 
     def begin(
         self, whole: Config, data: Data, drawn: Sequence[str], remarks: Sequence[str]
@@ -47,11 +53,15 @@ class Console:
                 self._print(f"{does}: {', '.join(names)}")
         for name, count in found["negatives"].items():
             self._print(f"{name}: {count} negatives per anchor")
-        for remark in remarks:
-            self._print(f"note: {remark}")
+        self.notes(remarks)
         skipped = len(data.train.skipped) + len(data.test.skipped)
         if skipped:
             self._print(f"note: {skipped} files could not be read; {SKIPPED} lists them")
+
+    def notes(self, remarks: Iterable[str]) -> None:
+        """What a user should know, one line each."""
+        for remark in remarks:
+            self._print(f"note: {remark}")
 
     @contextmanager
     def training(self, recipe: Recipe, steps_per_epoch: int) -> Iterator[_Training]:
@@ -77,14 +87,14 @@ class Console:
         with self._rich.status(name) as status:
             yield lambda words: status.update(f"{name}: {words}")
 
-    def end(self, folder: Path, outcome: Outcome) -> None:
+    def end(self, folder: Path, outcome: Outcome, *, command: str = "pretrain") -> None:
         """How it ended and what to do next."""
         if outcome.finished:
             self._print(f"done: {folder / ENCODER}")
         else:
             self._print(
                 f"stopped after step {outcome.step} of {outcome.steps}; go on with "
-                f"`twofold pretrain --resume {folder}`"
+                f"`twofold {command} --resume {folder}`"
             )
 
     def _print(self, words: str, *, style: str | None = None) -> None:
@@ -112,6 +122,9 @@ class _Training:
         losses = ", ".join(_loss(name, self._last) for name in self._last.get("losses", {}))
         knn = record["knn"]
         accuracy = f"; kNN on held-out training items {100 * knn['value']:.1f} %" if knn else ""
+        if held_out := record.get("held_out"):
+            value, metric = held_out["value"], held_out["metric"]
+            accuracy = f"; {metric} on held-out labels {value:.3f}"
         rate = self._last.get("images_per_s", 0.0)
         self._console._print(
             f"epoch {record['epoch']}: {losses}{accuracy}; {record['health']['verdict']}; "
@@ -167,10 +180,40 @@ def print_figures(figures: Mapping[str, Any]) -> None:
     """A table of every probe's metrics with their intervals, on standard output."""
     table = Table("probe", "metric", "value", "95 % interval", "n", box=None)
     for probe, metrics in figures.items():
-        for metric, figure in metrics.items():
-            if metric != "protocol":
-                low, high = figure["ci95"]
-                interval = f"{100 * low:.1f} to {100 * high:.1f} %"
-                value = f"{100 * figure['value']:.1f} %"
-                table.add_row(probe, metric.replace("_", ", "), value, interval, str(figure["n"]))
-    RichConsole(highlight=False).print(table)
+        for name, figure in figures_of(metrics).items():
+            value, interval = spell(name, figure)
+            table.add_row(probe, read_name(name).in_full, value, interval, str(figure["n"]))
+    console = _results()
+    console.print(table)
+    if sentence := figures.get("health", {}).get("sentence"):
+        console.print(sentence, soft_wrap=True)
+
+
+def print_transfer(transfer: Mapping[str, Mapping[str, Any]]) -> None:
+    """Figures of the learned features by data and metric, on standard output.
+
+    Args:
+        transfer: Figures as of `print_figures`, by the name of the data.
+    """
+    found = {data: learned_figures(probes) for data, probes in transfer.items()}
+    columns = dict.fromkeys(key for row in found.values() for key in row)
+    heads = [f"{probe}\n{read_name(name).words}" for probe, name in columns]
+    table = Table("data", *heads, box=None)
+    for data, row in found.items():
+        cells = ["\n".join(spell(key[1], row[key])) if key in row else "" for key in columns]
+        table.add_row(data, *cells)
+    console = _results()
+    console.width = max(console.width, 16 * (1 + len(columns)))
+    console.print(table)
+    console.print("Below each figure stands its 95 % interval.")
+
+
+def _results() -> RichConsole:
+    """Standard output, on which names are printed as they are."""
+    return RichConsole(highlight=False, markup=False, emoji=False)
+
+
+def print_reached(folder: Path, name: str) -> None:
+    """What a network with a head of its own reached, and where that is written down."""
+    print_figures({name: read_evaluation(folder)[name]})
+    RichConsole(highlight=False, soft_wrap=True).print(folder / EVALUATION)

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
 
 import torch
 from torch import Tensor, distributed
 from torch.distributed.nn import functional as differentiable
 
 from twofold.errors import TwofoldError
+
+_PATIENCE = timedelta(days=30)  # one that has died is noticed at once: its connections close
 
 
 def world_size() -> int:
@@ -19,6 +24,58 @@ def world_size() -> int:
 def rank() -> int:
     """This process's number, from 0."""
     return distributed.get_rank() if _running() else 0
+
+
+@contextmanager
+def together() -> Iterator[None]:
+    """A block that all processes of `torchrun` go through; without it, a block like any other.
+
+    Raises:
+        TwofoldError: If there are several processes that do not find one another.
+    """
+    if os.environ.get("WORLD_SIZE", "1") == "1" or _running():
+        yield
+        return
+    try:
+        distributed.init_process_group("gloo")
+    except (ValueError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise TwofoldError(
+            f"WORLD_SIZE is {os.environ['WORLD_SIZE']}, but the processes do not find one "
+            f"another ({reason}); start them with torchrun"
+        ) from None
+    try:
+        yield
+    finally:
+        distributed.destroy_process_group()
+
+
+def wait_for_all() -> None:
+    """Goes on as soon as every process has come here.
+
+    Raises:
+        TwofoldError: If another process ended before it did.
+    """
+    if world_size() == 1:
+        return
+    try:
+        distributed.monitored_barrier(timeout=_PATIENCE)
+    except RuntimeError:
+        raise TwofoldError(
+            "another process ended before its work was done; the same command goes on from there"
+        ) from None
+
+
+def own_device(device: str) -> str:
+    """This process's device: of several GPUs of one machine, each process takes its own.
+
+    Example:
+        >>> own_device("cpu")
+        'cpu'
+    """
+    if device != "cuda" or world_size() == 1:
+        return device
+    return f"cuda:{int(os.environ.get('LOCAL_RANK', '0')) % torch.cuda.device_count()}"
 
 
 def refuse_several() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +18,14 @@ CANDIDATES = "candidates"
 ENCODER = "encoder.safetensors"
 PROJECTOR = "projector.safetensors"
 ERASERS = "erasers.safetensors"
+HEAD = "head.safetensors"
 CEILINGS = "ceilings"
+BASELINE = "baseline"
 EVALUATION = "evaluation.json"
 ARTEFACTS = "evaluation.npz"
 REPORT = "report.html"
 SKIPPED = "skipped.tsv"
+TRACKERS = "trackers.json"
 
 _FILES = (
     CONFIG,
@@ -30,12 +33,15 @@ _FILES = (
     ENCODER,
     PROJECTOR,
     ERASERS,
+    HEAD,
     EVALUATION,
     ARTEFACTS,
     REPORT,
     SKIPPED,
+    TRACKERS,
 )
-_FOLDERS = (CHECKPOINTS, CANDIDATES, CEILINGS)
+FOLDERS = (CHECKPOINTS, CANDIDATES, CEILINGS, BASELINE, "tensorboard", "wandb", "mlruns")
+"""What a run keeps in folders of its own; there are no runs in their own right below them."""
 
 
 def check_new(folder: Path, *, overwrite: bool = False) -> None:
@@ -75,7 +81,7 @@ def clear(folder: Path) -> None:
     """Removes what a run leaves, and nothing else."""
     for name in _FILES:
         (folder / name).unlink(missing_ok=True)
-    for name in _FOLDERS:
+    for name in FOLDERS:
         shutil.rmtree(folder / name, ignore_errors=True)
 
 
@@ -101,6 +107,28 @@ def sound_metrics(folder: Path) -> tuple[list[dict[str, Any]], int]:
         if isinstance(record, dict):
             records.append(record)
     return records, damaged
+
+
+def read_evaluation(folder: Path) -> dict[str, Any]:
+    """`evaluation.json`; nothing if it is missing or was cut short."""
+    try:
+        found = json.loads((folder / EVALUATION).read_text(encoding="utf-8"))
+    except (FileNotFoundError, json.JSONDecodeError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def write_down(folder: Path, found: Mapping[str, Any], *, without: Collection[str] = ()) -> None:
+    """Adds to `evaluation.json`, in place of what was found before under the same names.
+
+    Args:
+        folder: Of the run.
+        found: What to add, by name.
+        without: Names of what to remove.
+    """
+    kept = {name: e for name, e in read_evaluation(folder).items() if name not in without}
+    text = json.dumps({**kept, **found}, indent=2) + "\n"
+    write_atomically(folder / EVALUATION, text.encode())
 
 
 def flattened(settings: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:

@@ -177,7 +177,7 @@ def _trained_for(name: str, whole: Config, data: Data, folder: Path | None, epoc
         choose="last",
         early_resolution=1.0,
     )
-    settings = replace(whole.settings, monitor_every=epochs)
+    settings = replace(whole.settings, monitor_every=epochs, track=())
     with tempfile.TemporaryDirectory() as temporary:
         place = (folder or Path(temporary)) / f"{name}-{epochs}"
         if not (place / ENCODER).exists():

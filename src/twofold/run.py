@@ -2,31 +2,24 @@
 
 from __future__ import annotations
 
-import io
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from torch import nn
 
 from twofold.assembly import build_views
 from twofold.config import Config, change, load_config
 from twofold.display import Console
+from twofold.distillation import teach
 from twofold.domains import Data
-from twofold.encoder import Encoder, load, untrained
+from twofold.domains.image import open_data
+from twofold.encoder import Encoder, load
 from twofold.errors import TwofoldError
-from twofold.evaluate import evaluate
-from twofold.folder import (
-    ARTEFACTS,
-    CEILINGS,
-    CONFIG,
-    EVALUATION,
-    check_new,
-    write_atomically,
-)
+from twofold.evaluation import evaluate_encoder, keep, together
+from twofold.finetuning import tune
+from twofold.folder import CEILINGS, CONFIG, check_new, write_down
 from twofold.hardware import detect
 from twofold.launch import open_config, start
 from twofold.proof import CEILING_EPOCHS, prove
@@ -59,29 +52,51 @@ class Run:
         return self.data or open_config(self.config.data, self.config.settings.seed)
 
     def evaluate(
-        self, data: Data | None = None, *, backbone: nn.Module | None = None, quiet: bool = False
+        self,
+        data: Any = None,
+        *,
+        probes: Sequence[str] = (),
+        baselines: bool = True,
+        backbone: nn.Module | None = None,
+        quiet: bool = False,
+        **options: Any,
     ) -> dict[str, Any]:
         """Probes the frozen encoder, beside raw input and the untrained network.
 
         Writes `evaluation.json` (figures) and `evaluation.npz` (what the report draws), and
-        returns the figures.
+        returns the figures. What other probes found before on the same items is kept.
+
+        Args:
+            data: What to judge it on, as `open_data` takes it; the run's own if None. Of a list of
+                several, each with its own training items, the figures go under `transfer`, by the
+                names of the sets.
+            probes: Names from `twofold list`; by default `knn` and `linear` for classes, `knn`
+                and `regression` for numbers, `health` without labels.
+            baselines: Whether raw input and the untrained network are compared with.
+            backbone: The network, if the run trained one of the user's own.
+            quiet: Whether to print nothing.
+            **options: Fields of `twofold.evaluate.ProbeOptions`, such as `k` and `episodes`.
         """
-        settings, encoder = self.config.settings, self.encoder(backbone=backbone)
-        data = data or self.open()
-        with Console(quiet=quiet).task("evaluating") as progress:
-            figures, artefacts = evaluate(
-                encoder.reading(),
-                data,
-                encoder.preprocess,
-                untrained=untrained(encoder, seed=settings.seed),
-                seed=settings.seed,
-                device=detect(device=settings.device).device,
-                progress=progress,
-            )
-        self._write_down(figures)
-        packed = io.BytesIO()
-        np.savez_compressed(packed, **artefacts)  # type: ignore[arg-type]
-        write_atomically(self.folder / ARTEFACTS, packed.getvalue())
+        recipe, settings = self.config.recipe, self.config.settings
+        encoder = self.encoder(backbone=backbone)
+        given = data if isinstance(data, list | tuple) else [self.open() if data is None else data]
+        sets = [open_data(one, seed=settings.seed) for one in given]
+        found = evaluate_encoder(
+            encoder,
+            sets,
+            views=lambda items: build_views(recipe, items.train, settings.seed),
+            probes=probes,
+            baselines=baselines,
+            seed=settings.seed,
+            device=detect(device=settings.device).device,
+            console=Console(quiet=quiet),
+            **options,
+        )
+        figures = together(sets, found)
+        if len(sets) == 1:
+            keep(self.folder, found[0])
+        else:
+            write_down(self.folder, figures)
         return figures
 
     def prove(
@@ -122,7 +137,7 @@ class Run:
                 seed=whole.settings.seed,
                 progress=progress,
             )
-        self._write_down({"prescription": proof})
+        write_down(self.folder, {"prescription": proof})
         return proof
 
     def report(self) -> Path:
@@ -137,15 +152,6 @@ class Run:
         if data is not None:
             views = build_views(self.config.recipe, data.train, self.config.settings.seed)
         return write(self.folder, data, views)
-
-    def _write_down(self, found: Mapping[str, Any]) -> None:
-        """Adds to `evaluation.json`, in place of what was found before under the same names."""
-        path = self.folder / EVALUATION
-        try:
-            before = json.loads(path.read_text())
-        except (FileNotFoundError, json.JSONDecodeError):
-            before = {}
-        write_atomically(path, (json.dumps({**before, **found}, indent=2) + "\n").encode())
 
 
 def pretrain(
@@ -162,8 +168,8 @@ def pretrain(
 
     Args:
         recipe: A name from `RECIPES`, or a `Recipe`.
-        data: A data name, a path, or an array `(n, channels, height, width)` or
-            `(n, height, width)`.
+        data: A data name, a path, an array `(n, channels, height, width)` or `(n, height, width)`,
+            a `torch.utils.data.Dataset`, a `Source` or a `Data`.
         out: Folder of the run; created.
         encoder: Name of an encoder, or a network with `num_features`.
         overwrite: Whether to replace a run that `out` already holds.
@@ -219,5 +225,7 @@ def resume(
     folder = Path(run)
     whole = load_config(folder / CONFIG, recipe)
     opened = None if data is None else open_config(whole.data, whole.settings.seed, data)
-    start(whole, folder, data=opened, backbone=backbone, quiet=quiet)
+    carry_on = start if whole.tuning is None else tune
+    carry_on = carry_on if whole.distilling is None else teach
+    carry_on(whole, folder, data=opened, backbone=backbone, quiet=quiet)
     return Run(folder, opened, backbone, recipe)

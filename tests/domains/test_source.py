@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from twofold.domains import Data, Source, split
+from twofold.domains import cache as cache_module
 from twofold.domains import source as source_module
 from twofold.errors import TwofoldError
 
@@ -33,7 +34,7 @@ def test_take_of_neighbours_is_a_view_and_of_others_a_copy():
 
 
 def test_rows_of_a_large_memory_map_go_to_disk(tmp_path, cache, monkeypatch):
-    monkeypatch.setattr(source_module, "_MEMORY_BYTES", 10)
+    monkeypatch.setattr(cache_module, "_MEMORY_BYTES", 10)
     monkeypatch.setattr(source_module, "_CHUNK_BYTES", 24)
     np.save(tmp_path / "items.npy", make().items)
     source = make(items=np.load(tmp_path / "items.npy", mmap_mode="r"))

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from twofold.errors import TwofoldError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+_MEMORY_BYTES = 2 * 2**30  # items lie in memory up to here
 
 
 def cache_folder(cache: str | Path | None = None) -> Path:
@@ -22,6 +29,19 @@ def cache_folder(cache: str | Path | None = None) -> Path:
     except OSError as error:
         raise _unwritable(folder, error) from None
     return folder
+
+
+def new_items(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    """Room for items: in memory up to 2 GiB, beyond in a nameless file in the cache folder.
+
+    The file goes when the array goes.
+    """
+    import numpy as np
+
+    if math.prod(shape) * dtype.itemsize <= _MEMORY_BYTES:
+        return np.empty(shape, dtype)
+    with tempfile.TemporaryFile(dir=cache_folder()) as file:
+        return np.memmap(file, dtype=dtype, mode="w+", shape=shape)
 
 
 def publish(target: Path, build: Callable[[Path], None]) -> None:

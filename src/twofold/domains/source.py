@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-import tempfile
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 
-from twofold.domains.cache import cache_folder
+from twofold.domains.cache import new_items
 from twofold.errors import TwofoldError
 
-_MEMORY_BYTES = 2 * 2**30  # rows of a memory map are copied into memory up to here
 _CHUNK_BYTES = 64 * 2**20
 _FINGERPRINT_ITEMS = 1000
 
@@ -44,6 +43,8 @@ class Source:
     """Group of each item `(n,)`, such as its patient: a split never separates a group."""
     skipped: tuple[tuple[str, str], ...] = ()
     """Path and reason of each file that could not be read."""
+    folder: Path | None = None
+    """Folder in which each id is the path of the item's own file; None for items of one array."""
 
     def __post_init__(self) -> None:
         count = len(self.items)
@@ -203,11 +204,9 @@ def _rows(items: np.ndarray, index: np.ndarray) -> np.ndarray:
     if len(index) and index[0] >= 0 and np.array_equal(index, index[0] + np.arange(len(index))):
         return items[index[0] : index[-1] + 1]
     row_bytes = items.itemsize * int(np.prod(items.shape[1:]))
-    if not isinstance(items, np.memmap) or len(index) * row_bytes <= _MEMORY_BYTES:
+    if not isinstance(items, np.memmap):
         return np.asarray(items[index])
-    with tempfile.TemporaryFile(dir=cache_folder()) as file:
-        shape = (len(index), *items.shape[1:])
-        rows = np.memmap(file, dtype=items.dtype, mode="w+", shape=shape)
+    rows = new_items((len(index), *items.shape[1:]), items.dtype)
     chunk = max(1, _CHUNK_BYTES // row_bytes)
     for start in range(0, len(index), chunk):
         rows[start : start + chunk] = items[index[start : start + chunk]]

@@ -107,6 +107,7 @@ def open_folder(root: Path, image_size: int | None, options: FolderOptions) -> O
             labels=numbers,
             label_names=() if numbers is None else label_names,
             skipped=tuple(entry for entry in skipped if entry[0].startswith(part.prefix)),
+            folder=root.resolve(),
         )
         for part, end, numbers in zip(found, ends, labels, strict=True)
     )

@@ -11,15 +11,19 @@ import numpy as np
 from twofold.domains.image.array_files import NAMED_SUFFIXES, Labels, given_labels, open_array_file
 from twofold.domains.image.arrays import Opened, is_array, open_array
 from twofold.domains.image.builtin import open_builtin
+from twofold.domains.image.datasets import is_dataset, open_dataset
 from twofold.domains.image.folder import FolderOptions, open_folder
 from twofold.domains.image.names import NAMES, existing_path
 from twofold.domains.source import Data, Source, split
 from twofold.errors import TwofoldError
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from typing import Any
 
-    Images = str | Path | np.ndarray | Tensor | Source
+    from torch import Tensor
+    from torch.utils.data import Dataset
+
+    Images = str | Path | np.ndarray | Tensor | Source | Dataset[Any]
 
 
 def open_data(
@@ -51,9 +55,9 @@ def open_data(
 
     Args:
         data: A name ("digits", "fashion-mnist"), a folder, a .npy, .npz or .h5 file, a numpy array
-            or torch tensor `(n, height, width)` or `(n, channels, height, width)`, a `Source`, or
-            a `Data`, which comes back as it is. A name wins over a folder of that name; write
-            "./digits" for the folder.
+            or torch tensor `(n, height, width)` or `(n, channels, height, width)`, a `Source`, a
+            `torch.utils.data.Dataset` of images or (image, label) pairs, or a `Data`, which comes
+            back as it is. A name wins over a folder of that name; write "./digits" for the folder.
         key: Name of the images in a .npz or .h5 file that holds several candidates.
         label_key: Name of the labels there; "labels", "y", "targets" and the like are found.
         labels: Classes `(n,)` of an array, strings or whole numbers, or a .npy file of them.
@@ -64,7 +68,8 @@ def open_data(
             if all are squares of one size up to 256, else 96.
         seed: Chooses what is held out.
         cache: Folder for decoded images; $TWOFOLD_CACHE or ~/.cache/twofold if None.
-        workers: Threads that decode; chosen from the number of processors if None.
+        workers: Threads that decode, or processes that read a dataset; chosen from the number of
+            processors if None.
         max_bad: Share of image files that may be unreadable, in [0, 1]; they are left out and
             listed in `Source.skipped`.
         progress: Whether to draw a progress bar on stderr; if None, on a terminal after a second.
@@ -142,10 +147,12 @@ def _open(
     elif _is_name(data):
         _refuse_labels(labels, f"'{data}' has its own")
         opened = Opened(open_builtin(data, cache=files.cache), ())
+    elif is_dataset(data):
+        opened = open_dataset(data, what=what, labels=given_labels(labels), workers=files.workers)
     else:
         raise TwofoldError(
-            f"{what} is a {type(data).__name__}; it must be a name, a path, a numpy array, "
-            "a torch tensor or a Source (np.stack makes an array of a list of images)"
+            f"{what} is a {type(data).__name__}; it must be a name, a path, a numpy array, a torch "
+            "tensor, a dataset with a length, or a Source (np.stack makes an array of a list)"
         )
     shape = opened.sources[0].items.shape
     if image_size is not None and shape[2:] != (image_size, image_size):
