@@ -319,8 +319,9 @@ def describe(subjects: Sequence[Subject], asked: Asked, results: runs.Results) -
         "Under the name of a layer: how far a linear probe gets from chance to the ceiling. The "
         "MLP has one hidden layer and the same scale, so that it may surpass 1: `blind` holds for "
         "linear probes, and this column tells what it leaves. `alike` is how similar the features "
-        "of an image and its changed self stay, from 0, another image, to 1, the same. Verdicts "
-        "are on the features.",
+        "of an image and its changed self stay, from 0, another image, to 1, the same. A share far "
+        "below 0 is a ridge regression that went astray on a test item with a feature it had "
+        "hardly seen. Verdicts are on the features.",
         "",
         *runs.table(
             heads(subjects[0]),
