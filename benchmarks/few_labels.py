@@ -5,9 +5,10 @@
                                     [--docs FOLDER]
 
 `resnet-small` and the same at half its width learn Fashion-MNIST by `simclr_v2` without labels. A
-share of the labels then trains each from the first layer of its head on, the same networks from
-random weights, and by the recipe `supervised`. Last, the wide network, fine-tuned, teaches a
-narrow one on all images, without further labels. All are judged on the test images.
+share of the labels then trains each from the first layer of its head on, the wide one from its
+features, too, the same networks from random weights, and by the recipe `supervised`. Last, the wide
+network, fine-tuned, teaches a narrow one on all images, without further labels. All are judged on
+the test images.
 
 Every run is a process on one thread and a folder under runs/few-labels, where the next ones find
 it. Figures are written to benchmarks/results/few_labels.json as soon as they are there, and not
@@ -18,13 +19,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import runs
+import twofold
 from twofold.distillation import distill
 from twofold.domains import Data
 from twofold.domains.image import open_data
+from twofold.evaluate import draw_labels
 from twofold.finetuning import finetune
 from twofold.folder import EVALUATION
 from twofold.studies.result import Estimate, estimate
@@ -40,7 +44,7 @@ class Work(NamedTuple):
     """What one process does."""
 
     stage: str
-    """`pretrain`, `finetune`, `supervised` or `distill`."""
+    """`pretrain`, `probe`, `finetune`, `features`, `supervised` or `distill`."""
     network: str
     """`wide` or `narrow`."""
     fraction: float
@@ -62,7 +66,9 @@ def carry_out(work: Work) -> dict[str, Any]:
     data = runs.part(open_data("fashion-mnist"), work.images)
     stages = {
         "pretrain": pretrained,
+        "probe": probed,
         "finetune": tuned,
+        "features": tuned_from_features,
         "supervised": supervised,
         "distill": distilled,
     }
@@ -87,6 +93,19 @@ def pretrained(work: Work, data: Data) -> dict[str, Any]:
 def tuned(work: Work, data: Data) -> dict[str, Any]:
     """Labels from the first layer of the head on; from random weights, too."""
     return learn(work, data, layer=KEPT, baseline=True)
+
+
+def tuned_from_features(work: Work, data: Data) -> dict[str, Any]:
+    """Labels from the features on, the whole head left out."""
+    return learn(work, data)
+
+
+def probed(work: Work, data: Data) -> dict[str, Any]:
+    """A linear probe of the frozen features that sees the same share of the labels."""
+    encoder = twofold.load(work.path("pretrain", work.network, 0))
+    chosen = draw_labels(data.train.labels, fraction=work.fraction, seed=work.seed)
+    few = replace(data, train=data.train.take(chosen))
+    return runs.judge(encoder, encoder.preprocess, few, work.seed)
 
 
 def supervised(work: Work, data: Data) -> dict[str, Any]:
@@ -124,9 +143,11 @@ def distilled(work: Work, data: Data) -> dict[str, Any]:
 
 ROWS = {
     "wide, pretrained, all labels for a linear probe": ("pretrain", "wide", "linear"),
+    "wide, pretrained, linear probe": ("probe", "wide", "linear"),
     "wide, from random weights": ("finetune", "wide", "accuracy_baseline"),
     "wide, recipe `supervised`": ("supervised", "wide", "accuracy"),
     "wide, pretrained and fine-tuned": ("finetune", "wide", "accuracy"),
+    "wide, the same from its features": ("features", "wide", "accuracy"),
     "narrow, from random weights": ("finetune", "narrow", "accuracy_baseline"),
     "narrow, pretrained and fine-tuned": ("finetune", "narrow", "accuracy"),
     "narrow, taught by the wide one": ("distill", "narrow", "accuracy"),
@@ -167,10 +188,11 @@ def describe(rows: dict[str, dict[float, Estimate]], options: Any, results: runs
             f"Accuracy in % on the 10,000 test images of Fashion-MNIST. `{runs.ENCODER}` (wide) "
             f"and the same at half its width (narrow) saw {options.images:,} images for "
             f"{options.epochs} epochs without labels (`simclr_v2`). A share of the labels then "
-            "trained them from the first layer of the head on (`finetune`, 30 epochs at most, a "
-            "tenth of those labels chose the epoch). The last row is a narrow network that began "
-            "with random weights and gave the answers of the fine-tuned wide one to all images "
-            f"for {options.epochs} epochs, without a label of its own (`distill`).",
+            "trained them from the first layer of the head on, or from the features (`finetune`, "
+            "30 epochs at most, a tenth of those labels chose the epoch). The last row is a narrow "
+            "network that began with random weights and gave the answers of the fine-tuned wide "
+            f"one to all images for {options.epochs} epochs, without a label of its own "
+            "(`distill`).",
             "",
             "![Accuracy by share of the labels](few_labels.svg)",
             "",
@@ -238,7 +260,13 @@ def stages(options: Any) -> list[Sequence[Work]]:
         [
             work_of(options, stage, net, f, seed)
             for f, seed in every
-            for stage, net in (("finetune", "wide"), ("finetune", "narrow"), ("supervised", "wide"))
+            for stage, net in (
+                ("probe", "wide"),
+                ("finetune", "wide"),
+                ("features", "wide"),
+                ("finetune", "narrow"),
+                ("supervised", "wide"),
+            )
         ],
         [work_of(options, "distill", "narrow", f, seed) for f, seed in every],
     ]
