@@ -154,8 +154,8 @@ def test_it_stops_when_held_out_labels_have_enough_and_keeps_their_best_epoch(ru
     tuned = finetune(run, data=bands(), out=tmp_path / "f", epochs=60, patience=2, **QUICK)
     lines = read_metrics(tmp_path / "f")
     epochs = [line for line in lines if line["kind"] == "epoch"]
-    measured = [(line["held_out"]["value"], -line["held_out"]["loss"]) for line in epochs]
-    best = measured.index(max(measured)) + 1
+    measured = [line["held_out"]["loss"] for line in epochs]
+    best = measured.index(min(measured)) + 1
     assert len(epochs) == best + 2 < 60
     assert lines[-1]["chosen"]["epoch"] == best
     kept = load_file(tmp_path / "f" / "candidates" / "held_out.safetensors")

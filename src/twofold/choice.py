@@ -11,7 +11,7 @@ from torch import nn
 from twofold.checkpoint import load_tensors, save_tensors
 from twofold.folder import CANDIDATES, read_metrics
 
-Measure = Callable[[Mapping[str, Any]], float | tuple[float, ...] | None]
+Measure = Callable[[Mapping[str, Any]], float | None]
 """From the record of an epoch to what it is measured by, larger is better; None if it is not."""
 
 MEASURES: dict[str, Measure] = {

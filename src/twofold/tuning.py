@@ -34,7 +34,7 @@ class Tuning:
     """Share of those labels that is not trained on, but chooses the epoch, in [0, 1); none are held
     out where that would leave fewer than five of a class."""
     patience: int = 10
-    """Epochs without a better one on held-out labels after which the run stops, >= 0; 0 for
+    """Epochs without a lower loss of held-out labels after which the run stops, >= 0; 0 for
     never."""
     baseline: bool = False
     """Train the same network from random weights, too."""
