@@ -33,9 +33,9 @@ class Tuning:
     held_out: float = 0.1
     """Share of those labels that is not trained on, but chooses the epoch, in [0, 1); none are held
     out where that would leave fewer than five of a class."""
-    patience: int = 10
-    """Epochs without a lower loss of held-out labels after which the run stops, >= 0; 0 for
-    never."""
+    patience: int = 0
+    """Epochs without a lower loss of held-out labels after which the run stops, >= 0; 0 for never:
+    while the learning rate is high, few labels say little of where it will end."""
     baseline: bool = False
     """Train the same network from random weights, too."""
     scratch: bool = False
