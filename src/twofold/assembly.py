@@ -12,6 +12,7 @@ from twofold.augment import Target, Views
 from twofold.domains import Source
 from twofold.errors import TwofoldError
 from twofold.method import Method
+from twofold.networks import build_encoder, check_reads
 from twofold.objectives import Known
 from twofold.recipes import RECIPES, Recipe
 
@@ -88,6 +89,24 @@ def _targets(recipe: Recipe, views: Views) -> dict[str, Target]:
         for objective in recipe.learned.values()
         for name in sorted(objective.recovers())
     }
+
+
+def new_network(recipe: Recipe, channels: int, size: int) -> tuple[nn.Module, dict[str, Any]]:
+    """The recipe's network for images of a size, and how to say so."""
+    spec: dict[str, Any] = {
+        "name": recipe.encoder,
+        "channels": channels,
+        "image_size": recipe.view_size or size,
+        "width": recipe.width,
+        "stem": recipe.stem,
+    }
+    return build_encoder(**spec), spec
+
+
+def check_views(recipe: Recipe, network: nn.Module, channels: int, size: int) -> None:
+    """Refuses a network that cannot read images of a size, or the views made of them."""
+    for side in {size, *recipe.view_sizes(size)}:
+        check_reads(network, channels=channels, size=side)
 
 
 def add_adapters(

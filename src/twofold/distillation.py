@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,17 +12,17 @@ import numpy as np
 import torch
 from torch import nn
 
-from twofold.assembly import build_views, find_known, for_channels
+from twofold.assembly import build_views, check_views, find_known, for_channels, new_network
 from twofold.choice import Choice
 from twofold.config import Config, Settings, change, load_config
 from twofold.display import Console
 from twofold.distilling import Distilling, as_asked
 from twofold.distributed import refuse_several
 from twofold.domains import Data, Source
-from twofold.encoder import Encoder, build
+from twofold.encoder import Encoder
 from twofold.errors import TwofoldError
 from twofold.evaluate import accuracy
-from twofold.finetuning import divide, head, judge
+from twofold.finetuning import divide, head, judge, tune
 from twofold.folder import (
     CONFIG,
     ENCODER,
@@ -30,10 +31,9 @@ from twofold.folder import (
     write_down,
 )
 from twofold.hardware import Hardware
-from twofold.launch import conduct, find_hardware, open_config, record, with_batches
+from twofold.launch import conduct, find_hardware, open_config, record, start, with_batches
 from twofold.method import Method
 from twofold.monitor import Monitor
-from twofold.networks import check_reads
 from twofold.objectives import Distill, Known
 from twofold.recipes import Recipe, recipe_by_name
 from twofold.train import Outcome
@@ -103,9 +103,7 @@ def distill(
     whole = change(whole, changes)
     folder = Path(out)
     check_new(folder, overwrite=overwrite)
-    opened = data if isinstance(data, Data) else None
-    if not named and opened is None:
-        opened = open_config(whole.data, whole.settings.seed, data)
+    opened = None if named else open_config(whole.data, whole.settings.seed, data)
     teach(whole, folder, data=opened, backbone=backbone, overwrite=overwrite, quiet=quiet)
     return load_tuned(folder)
 
@@ -143,18 +141,11 @@ def teach(
 
     views = build_views(recipe, trained, settings.seed)
     torch.manual_seed(settings.seed)
-    spec = {
-        "name": recipe.encoder,
-        "channels": trained.channels,
-        "image_size": recipe.view_size,
-        "width": recipe.width,
-        "stem": recipe.stem,
-    }
-    student = Encoder(build(spec), preprocess, spec)
-    for size in {preprocess.size, *recipe.view_sizes(preprocess.size)}:
-        check_reads(student.backbone, channels=trained.channels, size=size)
+    network, spec = new_network(recipe, trained.channels, preprocess.size)
+    check_views(recipe, network, trained.channels, preprocess.size)
+    student = Encoder(network, preprocess, spec)
     method = Method(
-        student.backbone,
+        network,
         recipe.learned,
         encode=recipe.encode,
         known=_known(find_known(recipe, trained, views), teacher, labelled, hardware),
@@ -181,6 +172,14 @@ def teach(
         write_down(folder, {"distill": _judge(taught, teacher, data, whole)})
     console.end(folder, outcome, command="distill")
     return outcome
+
+
+CARRY_ON: dict[str, Callable[..., Outcome]] = {
+    "pretrain": start,
+    "finetune": tune,
+    "distill": teach,
+}
+"""What begins a run or goes on with it, by its command."""
 
 
 def labels_had(run: Path, train: Source) -> np.ndarray:
@@ -225,13 +224,14 @@ def _judge(student: Tuned, teacher: Tuned, data: Data, whole: Config) -> dict[st
     """What both reach on the test items if their labels are what the teacher tells."""
     found: dict[str, Any] = {}
     test, objective = data.test, _objective(whole.recipe)
+    device = find_hardware(whole).device
+    own, taught = (network.predict(test.items, device=device) for network in (student, teacher))
     if test.label_names == teacher.label_names and bool(test.classes) == teacher.classifies:
-        found |= judge(student, data, whole)
-        found |= {f"{name}_teacher": one for name, one in judge(teacher, data, whole).items()}
+        found |= judge(own, test, whole.settings.seed)
+        reached = judge(taught, test, whole.settings.seed)
+        found |= {f"{name}_teacher": figure for name, figure in reached.items()}
     if teacher.classifies:
-        device = find_hardware(whole).device
-        answers = (network.predict(test.items, device=device) for network in (student, teacher))
-        found["agreement"] = accuracy(*answers)
+        found["agreement"] = accuracy(own, taught)
     found["protocol"] = {
         "teacher": str(_lessons(whole)),
         "temperature": objective.temperature,

@@ -21,7 +21,7 @@ from twofold.distributed import refuse_several
 from twofold.domains import Data, Source
 from twofold.encoder import Encoder, load, renewed
 from twofold.errors import TwofoldError
-from twofold.evaluate import accuracy, draw_labels, features, regression_figures
+from twofold.evaluate import accuracy, draw_labels, features, figures_by_target
 from twofold.evaluate.intervals import Figure
 from twofold.folder import (
     BASELINE,
@@ -126,14 +126,14 @@ def tune(
     outcome = _train(whole, folder, data, backbone, overwrite=overwrite, quiet=quiet)
     if not outcome.finished:
         return outcome
-    figures = judge(load_tuned(folder, backbone=backbone), data, whole)
+    figures = _reached(folder, data, backbone, whole)
     if whole.tuning.baseline:
         tuning = replace(whole.tuning, scratch=True, baseline=False)
         scratch, below = replace(whole, tuning=tuning), folder / BASELINE
         outcome = _train(scratch, below, data, backbone, quiet=quiet)
         if not outcome.finished:
             return outcome
-        reached = judge(load_tuned(below, backbone=backbone), data, whole)
+        reached = _reached(below, data, backbone, whole)
         figures |= {f"{name}_baseline": figure for name, figure in reached.items()}
     protocol = {
         **dataclasses.asdict(whole.tuning),
@@ -146,24 +146,21 @@ def tune(
     return outcome
 
 
-def judge(tuned: Tuned, data: Data, whole: Config) -> dict[str, Figure]:
-    """What a fine-tuned network reaches on the test items: accuracy, or figures of regression."""
-    hardware = find_hardware(whole)
-    labels = data.test.labels
-    if labels is None:
+def judge(predictions: np.ndarray, test: Source, seed: int) -> dict[str, Figure]:
+    """How good predictions for the test items are: accuracy, or figures of regression."""
+    if test.labels is None:
         return {}
-    predictions = tuned.predict(data.test.items, device=hardware.device)
-    if tuned.classifies:
-        return {"accuracy": accuracy(predictions, labels)}
-    if labels.ndim == 1:
-        return regression_figures(predictions, labels, seed=whole.settings.seed)
-    return {
-        f"{name}_{target}": figure
-        for target in range(labels.shape[1])
-        for name, figure in regression_figures(
-            predictions[:, target], labels[:, target], seed=whole.settings.seed
-        ).items()
-    }
+    if test.classes:
+        return {"accuracy": accuracy(predictions, test.labels)}
+    return figures_by_target(predictions, test.labels, seed=seed)
+
+
+def _reached(
+    folder: Path, data: Data, backbone: nn.Module | None, whole: Config
+) -> dict[str, Figure]:
+    """What a fine-tuned run reaches on the test items."""
+    tuned, device = load_tuned(folder, backbone=backbone), find_hardware(whole).device
+    return judge(tuned.predict(data.test.items, device=device), data.test, whole.settings.seed)
 
 
 def _train(

@@ -11,7 +11,15 @@ import torch
 from torch import nn
 
 from twofold import __version__
-from twofold.assembly import add_adapters, build_views, describe, find_known, for_channels
+from twofold.assembly import (
+    add_adapters,
+    build_views,
+    check_views,
+    describe,
+    find_known,
+    for_channels,
+    new_network,
+)
 from twofold.augment import Views, substitutions
 from twofold.choice import Choice
 from twofold.config import Config, DataConfig
@@ -27,7 +35,6 @@ from twofold.hardware import Hardware, detect
 from twofold.loader import Loader
 from twofold.method import Method
 from twofold.monitor import Monitor
-from twofold.networks import build_encoder, check_reads
 from twofold.preprocess import Preprocess, measure
 from twofold.reading import Readings
 from twofold.recipes import Recipe
@@ -75,18 +82,9 @@ def start(
     torch.manual_seed(settings.seed)
     spec: dict[str, Any] | None = None
     if backbone is None:
-        spec = {
-            "name": recipe.encoder,
-            "channels": trained.channels,
-            "image_size": recipe.view_size or preprocess.size,
-            "width": recipe.width,
-            "stem": recipe.stem,
-        }
-        backbone = build_encoder(**spec)
+        backbone, spec = new_network(recipe, trained.channels, preprocess.size)
     backbone, spec = add_adapters(recipe, backbone, spec)
-    early, late = recipe.view_sizes(preprocess.size)
-    for size in {preprocess.size, early, late}:
-        check_reads(backbone, channels=trained.channels, size=size)
+    check_views(recipe, backbone, trained.channels, preprocess.size)
     method = Method(backbone, recipe.learned, encode=recipe.encode, known=known)
     about, sentences = describe(recipe, method)
     whole = dataclasses.replace(whole, found={**whole.found, **about})

@@ -12,13 +12,12 @@ from torch import nn
 from twofold.assembly import build_views
 from twofold.config import Config, change, load_config
 from twofold.display import Console
-from twofold.distillation import teach
+from twofold.distillation import CARRY_ON
 from twofold.domains import Data
 from twofold.domains.image import open_data
 from twofold.encoder import Encoder, load
 from twofold.errors import TwofoldError
 from twofold.evaluation import evaluate_encoder, keep, together
-from twofold.finetuning import tune
 from twofold.folder import CEILINGS, CONFIG, check_new, write_down
 from twofold.hardware import detect
 from twofold.launch import open_config, start
@@ -225,7 +224,5 @@ def resume(
     folder = Path(run)
     whole = load_config(folder / CONFIG, recipe)
     opened = None if data is None else open_config(whole.data, whole.settings.seed, data)
-    carry_on = start if whole.tuning is None else tune
-    carry_on = carry_on if whole.distilling is None else teach
-    carry_on(whole, folder, data=opened, backbone=backbone, quiet=quiet)
+    CARRY_ON[whole.command](whole, folder, data=opened, backbone=backbone, quiet=quiet)
     return Run(folder, opened, backbone, recipe)

@@ -12,16 +12,16 @@ from rich.table import Table
 
 from twofold.config import Config, change, load_config
 from twofold.display import Console
-from twofold.distillation import teach
+from twofold.distillation import CARRY_ON
 from twofold.domains import Data
 from twofold.encoder import load
 from twofold.errors import TwofoldError
 from twofold.evaluate import evaluate
 from twofold.evaluate.metrics import spell
-from twofold.finetuning import divide, tune
+from twofold.finetuning import divide
 from twofold.folder import CONFIG, ENCODER, read_evaluation, write_down
 from twofold.hardware import detect
-from twofold.launch import open_config, start
+from twofold.launch import open_config
 from twofold.recipes import Recipe, recipe_by_name
 from twofold.stages import PUBLISHED, STAGES, Stages
 
@@ -93,9 +93,8 @@ def semisupervise(
         finetune=tuned,
         distill=replace(taught, encoder=student or taught.encoder),
     )
-    opened = data if isinstance(data, Data) else None
-    if not named and opened is None:
-        opened = open_config(stages.whole.data, stages.whole.settings.seed, data)
+    config = stages.whole
+    opened = None if named else open_config(config.data, config.settings.seed, data)
     return carry_out(stages, Path(out), data=opened, quiet=quiet)
 
 
@@ -168,10 +167,7 @@ def _go_on(planned: Config, run: Path, data: Data, quiet: bool) -> bool:
     """Begins a run, or goes on with it; returns whether it came to its end."""
     begun = (run / CONFIG).exists()
     whole = load_config(run / CONFIG, planned.recipe) if begun else planned
-    if whole.distilling is not None:
-        return teach(whole, run, data=data, quiet=quiet).finished
-    carry_on = start if whole.tuning is None else tune
-    return carry_on(whole, run, data=data, quiet=quiet).finished
+    return CARRY_ON[whole.command](whole, run, data=data, quiet=quiet).finished
 
 
 def _figures(stages: Stages, folder: Path, labelled: Data) -> dict[str, Any]:

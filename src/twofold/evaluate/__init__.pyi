@@ -34,6 +34,7 @@ from .protocol import evaluate as evaluate
 from .protocol import evaluate_embeddings as evaluate_embeddings
 from .protocol import picture as picture
 from .regression import RidgeProbe as RidgeProbe
+from .regression import figures_by_target as figures_by_target
 from .regression import knn_regression as knn_regression
 from .regression import regression_figures as regression_figures
 from .regression import ridge_probe as ridge_probe

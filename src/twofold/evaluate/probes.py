@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, NamedTuple
 
@@ -21,8 +21,8 @@ from twofold.evaluate.linear import L2_GRID, linear_probe
 from twofold.evaluate.options import ProbeOptions
 from twofold.evaluate.regression import (
     RIDGE_GRID,
+    figures_by_target,
     knn_regression,
-    regression_figures,
     ridge_probe,
 )
 from twofold.evaluate.retrieval import retrieval
@@ -222,31 +222,14 @@ def _errors(
     """How near predicted numbers come, target by target, with what the probe chose."""
     numbers = predicted.reshape(len(predicted), -1).cpu()
     true = np.asarray(frozen.test_labels).reshape(len(numbers), -1)
-    figures = {
-        f"{metric}{ending}": {**figure, **chosen}
-        for target, ending in enumerate(target_endings(true.shape[1], frozen.targets))
-        for metric, figure in regression_figures(
-            numbers[:, target], true[:, target], seed=seed
-        ).items()
-    }
+    by_target = figures_by_target(numbers, true, frozen.targets, seed=seed)
+    figures = {name: {**figure, **chosen} for name, figure in by_target.items()}
     said = {
         "interval": "bootstrap, over test items",
         "test_labels": "only measure the errors",
     }
     artefacts = {f"predicted_{probe}": numbers.numpy().astype(np.float32), "true": true}
     return Measured(figures, protocol | said, artefacts)
-
-
-def target_endings(count: int, names: Sequence[str]) -> list[str]:
-    """What names of figures end in, for each target; nothing where there is but one.
-
-    Example:
-        >>> target_endings(2, ()), target_endings(2, ("mass", "charge")), target_endings(1, ())
-        (['_0', '_1'], ['_mass', '_charge'], [''])
-    """
-    if count == 1:
-        return [""]
-    return [f"_{name}" for name in (names if len(names) == count else range(count))]
 
 
 PROBES = {

@@ -183,6 +183,48 @@ def regression_figures(
     }
 
 
+def figures_by_target(
+    predictions: np.ndarray | Tensor,
+    targets: np.ndarray,
+    names: Sequence[str] = (),
+    *,
+    seed: int = 0,
+) -> dict[str, Figure]:
+    """The figures of `regression_figures` for every target, under names that end in the target's.
+
+    Args:
+        predictions: Predicted values `(n,)` or `(n, targets)`.
+        targets: True values of the same shape.
+        names: Name of each target; they are counted if empty.
+        seed: Chooses the resamples.
+
+    Example:
+        >>> true = np.array([[1.0, 5.0], [3.0, 4.0], [4.0, 2.0]])
+        >>> list(figures_by_target(true[:, 0], true[:, 0]))
+        ['r2', 'mae', 'rmse', 'spearman']
+        >>> list(figures_by_target(true, true))[::4]
+        ['r2_0', 'r2_1']
+        >>> list(figures_by_target(true, true, ("mass", "charge")))[::4]
+        ['r2_mass', 'r2_charge']
+    """
+    predicted = predictions.reshape(len(predictions), -1)
+    true = targets.reshape(len(targets), -1)
+    return {
+        f"{metric}{ending}": figure
+        for target, ending in enumerate(_endings(true.shape[1], names))
+        for metric, figure in regression_figures(
+            predicted[:, target], true[:, target], seed=seed
+        ).items()
+    }
+
+
+def _endings(count: int, names: Sequence[str]) -> list[str]:
+    """What names of figures end in, for each target; nothing where there is but one."""
+    if count == 1:
+        return [""]
+    return [f"_{name}" for name in (names if len(names) == count else range(count))]
+
+
 def _spearman(true: np.ndarray, predicted: np.ndarray) -> float:
     from scipy.stats import spearmanr
 
