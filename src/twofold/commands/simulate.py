@@ -1,0 +1,135 @@
+"""`twofold simulate`: data made by simulation."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Literal
+
+from twofold.arguments import output, positional, required
+from twofold.errors import unknown
+from twofold.flags import FLAT, parse
+from twofold.simulation.trajectories import SYSTEMS, Conditions
+
+_USAGE = f"twofold simulate jets|{'|'.join(SYSTEMS)} --out FILE.h5"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Jets:
+    """Jets of two classes from Pythia 8 and FastJet, seen by a toy detector, not by CMS's own.
+
+    The same call goes on where it was stopped; more jets keep those that were made.
+    """
+
+    task: Literal["quark-gluon", "top-qcd"] = "quark-gluon"
+    """What there is to tell apart."""
+    n: int | None = None
+    """Number of jets, >= 2; half of each class."""
+    out: Path | None = None
+    """File to write, .h5: X_jets, y, m0, pt and more."""
+    seed: int = 0
+    """Of everything."""
+    size: int = 40
+    """Cells along each side of an image, a multiple of 5 from 20 to 125."""
+    detector: Literal["cms", "truth"] = "cms"
+    """A toy of CMS (magnetic field, tracks lost, HCAL in towers, resolution), or particles as they
+    were made."""
+    pt: tuple[float, ...] = ()
+    """Lower and upper end of the transverse momentum in GeV; 500 550 for quark-gluon and 400 600
+    for top-qcd if not given."""
+    radius: float | None = None
+    """Of the jets; 0.4 for quark-gluon, 0.8 for top-qcd."""
+    workers: int | None = None
+    """Processes; one for each processor if not given."""
+    figure: Path | None = None
+    """Picture to draw, .png: what was made, class by class."""
+    overwrite: bool = False
+    """Replace a file at --out."""
+    quiet: bool = False
+    """Show no progress."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trajectories:
+    """Orbits of a mechanical system, as vectors or as pictures of two moments."""
+
+    conditions: Annotated[Conditions, FLAT] = field(default_factory=Conditions)
+    out: Path | None = None
+    """File to write, .h5: X, orbit, t, what each orbit conserves, and more."""
+    figure: Path | None = None
+    """Picture to draw, .png: states, values and some of the pictures."""
+    overwrite: bool = False
+    """Replace a file at --out."""
+    quiet: bool = False
+    """Show no progress."""
+
+
+def main(args: list[str]) -> int:
+    """Makes data by simulation."""
+    subject, args = positional(args, "SUBJECT", _USAGE)
+    if subject not in SUBJECTS:
+        raise unknown("subject", subject, SUBJECTS)
+    return SUBJECTS[subject](args)
+
+
+def _jets(args: list[str]) -> int:
+    flags = parse(Jets, args, prog="twofold simulate jets")
+    out = Path(required(flags.out, "--out", "the file to write, *.h5"))
+    n = required(flags.n, "--n", "the number of jets, e.g. 10000")
+    figure = None if flags.figure is None else output(flags.figure, ".png")
+
+    from twofold.simulation.jets import simulate_jets, summary, write_figure
+
+    try:
+        simulate_jets(
+            out,
+            task=flags.task,
+            n=n,
+            seed=flags.seed,
+            size=flags.size,
+            detector=flags.detector,
+            pt=flags.pt or None,
+            radius=flags.radius,
+            workers=flags.workers,
+            overwrite=flags.overwrite,
+            quiet=flags.quiet,
+        )
+    except KeyboardInterrupt:
+        print("\nstopped; the same command goes on from here", file=sys.stderr)
+        raise
+    for line in summary(out):
+        print(line)
+    if figure is not None:
+        write_figure(out, figure)
+        print(figure)
+    print(out)
+    return 0
+
+
+def _trajectories(args: list[str], *, system: str) -> int:
+    flags = parse(Trajectories, args, prog=f"twofold simulate {system}")
+    out = Path(required(flags.out, "--out", "the file to write, *.h5"))
+    figure = None if flags.figure is None else output(flags.figure, ".png")
+
+    from twofold.simulation.trajectories import simulate_trajectories, summary, write_figure
+
+    simulate_trajectories(
+        out, system, flags.conditions, overwrite=flags.overwrite, quiet=flags.quiet
+    )
+    for line in summary(out):
+        print(line)
+    if figure is not None:
+        write_figure(out, figure)
+        print(figure)
+    print(out)
+    return 0
+
+
+SUBJECTS: dict[str, Callable[[list[str]], int]] = {
+    "jets": _jets,
+    **{system: partial(_trajectories, system=system) for system in SYSTEMS},
+}
+"""What can be simulated."""
