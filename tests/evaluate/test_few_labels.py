@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 from scipy.stats import t
+from sklearn.metrics import roc_auc_score
 
 from twofold.errors import TwofoldError
 from twofold.evaluate import draw_labels, few_labels, linear_probe
@@ -43,6 +44,20 @@ def test_equals_probes_on_draws_by_hand(problem):
         )
         assert figure["n"] == 3
         assert len(set(shares)) > 1
+
+
+def test_of_two_classes_there_is_an_auc_too(problem):
+    train, labels, test, true = problem
+    pair, test_pair = labels < 2, true < 2
+    parts = train[pair], labels[pair], test[test_pair], true[test_pair]
+    found = few_labels(*parts, per_class=(2,), draws=3, seed=4)
+    assert list(found) == ["accuracy@2", "auc@2"]
+    areas = []
+    for seed in (4, 5, 6):
+        rows = draw_labels(parts[1], per_class=2, seed=seed)
+        scores = linear_probe(parts[0][rows], parts[1][rows], parts[2], seed=seed).scores
+        areas.append(roc_auc_score(parts[3], scores[:, 1] - scores[:, 0]))
+    assert found["auc@2"]["value"] == pytest.approx(np.mean(areas), abs=1e-6)
 
 
 def test_more_labels_help(problem):

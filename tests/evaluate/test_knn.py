@@ -8,7 +8,7 @@ from sklearn.neighbors import KNeighborsClassifier, NearestNeighbors
 from torch.nn import functional as F
 
 from twofold.errors import TwofoldError
-from twofold.evaluate import knn, neighbours
+from twofold.evaluate import knn, knn_votes, neighbours
 
 
 @pytest.fixture
@@ -55,6 +55,23 @@ def test_infinite_temperature_is_the_unweighted_vote(problem):
     other = KNeighborsClassifier(15, metric="cosine").fit(bank.numpy(), labels.numpy())
     found = knn(bank, labels, queries, k=15, temperature=math.inf)
     assert found.tolist() == other.predict(queries.numpy()).tolist()
+
+
+@pytest.mark.parametrize("temperature", [0.07, math.inf])
+def test_votes_are_shares_and_equal_sklearn(problem, temperature):
+    bank, labels, queries = problem
+    other = KNeighborsClassifier(
+        20, metric="cosine", weights=lambda distance: np.exp((1 - distance) / temperature)
+    ).fit(bank.numpy(), labels.numpy())
+    found = knn_votes(bank, labels, queries, temperature=temperature)
+    np.testing.assert_allclose(found, other.predict_proba(queries.numpy()), atol=1e-5)
+    assert torch.equal(found.argmax(1), knn(bank, labels, queries, temperature=temperature))
+
+
+def test_unanimous_votes_tie_exactly(problem):
+    bank, _, queries = problem
+    votes = knn_votes(bank, torch.ones(200, dtype=torch.long), queries, k=7)
+    assert torch.equal(votes, torch.tensor([[0.0, 1.0]]).expand(60, 2))
 
 
 def test_neighbours_equal_sklearn(problem):

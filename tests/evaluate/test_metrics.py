@@ -16,6 +16,8 @@ def figure(value, reach=0.01, n=100):
         ("accuracy_raw", "accuracy, raw", "share", "higher"),
         ("accuracy@10_untrained", "accuracy@10, untrained", "share", "higher"),
         ("accuracy_baseline", "accuracy, baseline", "share", "higher"),
+        ("auc_raw", "AUC, raw", "number", "higher"),
+        ("auc@10", "AUC@10", "number", "higher"),
         ("r@1", "R@1", "share", "higher"),
         ("r_precision_raw", "R-precision, raw", "share", "higher"),
         ("map@r", "mAP@R", "share", "higher"),
@@ -58,6 +60,11 @@ def test_every_probe_has_a_name_and_every_metric_a_unit():
 )
 def test_figures_are_spelled_in_their_unit(name, value, spelled):
     assert spell(name, value) == spelled
+
+
+def test_numbers_carry_their_unit_where_it_is_known():
+    assert spell("mae_raw", figure(8.3132) | {"unit": "GeV"}) == ("8.31 GeV", "8.30 to 8.32")
+    assert spell("rmse", figure(8.3132) | {"unit": ""}) == ("8.31", "8.30 to 8.32")
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 import torch
+from sklearn.linear_model import Ridge
+from sklearn.metrics import r2_score, roc_auc_score
 
 from twofold.evaluate import (
     ProbeOptions,
@@ -11,12 +13,14 @@ from twofold.evaluate import (
     few_shot,
     health,
     knn_regression,
+    knn_votes,
+    linear_probe,
     regression_figures,
     retrieval,
     ridge_probe,
 )
 from twofold.evaluate.metrics import METRICS, read_name
-from twofold.evaluate.probes import DEFAULTS, PROBES, Frozen
+from twofold.evaluate.probes import DEFAULTS, PROBES, Frozen, Observed
 
 OPTIONS = ProbeOptions(
     k=5,
@@ -33,13 +37,13 @@ OPTIONS = ProbeOptions(
 NAMES = {metric: name for name, metric in METRICS.items()}
 
 
-def make(kind, seed=0):
+def make(kind, seed=0, classes=4, apart=3):
     """Features of 120 and 60 items that tell their labels, not perfectly."""
     rng = np.random.default_rng(seed)
     sizes = (120, 60)
     if kind == "classes":
-        labels = [np.arange(n) % 4 for n in sizes]
-        centres = [3 * np.eye(4, 6)[values] for values in labels]
+        labels = [np.arange(n) % classes for n in sizes]
+        centres = [apart * np.eye(4, 6)[values] for values in labels]
     else:
         labels = [rng.normal(size=(n, 2)).astype(np.float32) for n in sizes]
         centres = [np.pad(values, ((0, 0), (0, 4))) for values in labels]
@@ -49,7 +53,19 @@ def make(kind, seed=0):
     )
     if kind == "none":
         labels = [None, None]
-    return Frozen(train, test, *labels, kind)
+    observed = tuple(
+        Observed(np.arange(0, len(part), 2), part[::2].numpy() @ rng.normal(size=(6, 2)))
+        for part in (train, test)
+    )
+    return Frozen(
+        train,
+        test,
+        *labels,
+        kind,
+        observables={"width": "width in mm", "mass": "mass in g"},
+        observed=observed,
+        groups=np.arange(len(test)) // 6,
+    )
 
 
 @pytest.mark.parametrize(
@@ -59,7 +75,7 @@ def test_a_probe_gives_the_metrics_it_names(name, kind):
     probe = PROBES[name]
     found = probe.measure(make(kind), OPTIONS, 3)
     figures = {key: value for key, value in found.figures.items() if isinstance(value, dict)}
-    named = set(probe.metrics[kind]) - {"alignment"}  # needs views
+    named = set(probe.metrics[kind]) - {"alignment", "auc"}  # need views and two classes
     assert {NAMES[read_name(key).metric] for key in figures} == named
     for figure in figures.values():
         assert figure["n"] > 0
@@ -103,6 +119,65 @@ def test_probes_of_classes_are_the_functions_behind_them():
     assert list(found["knn"].artefacts) == ["predictions"]
 
 
+def test_observables_are_predicted_from_the_features_of_their_own_items():
+    frozen = make("none")
+    known, asked = frozen.observed
+    found = PROBES["observables"].measure(frozen, OPTIONS, 3)
+    assert list(found.figures) == ["r2_width", "r2_mass"]
+    features = frozen.train.numpy()[known.rows], frozen.test.numpy()[asked.rows]
+    scales = [values.mean(axis=0) for values in (features[0], known.values)]
+    spreads = [values.std(axis=0) for values in (features[0], known.values)]
+    ridge = Ridge(alpha=len(known.rows) * found.figures["r2_width"]["l2"])
+    ridge.fit((features[0] - scales[0]) / spreads[0], (known.values - scales[1]) / spreads[1])
+    predicted = ridge.predict((features[1] - scales[0]) / spreads[0]) * spreads[1] + scales[1]
+    expected = r2_score(asked.values, predicted, multioutput="raw_values")
+    values = [figure["value"] for figure in found.figures.values()]
+    np.testing.assert_allclose(values, expected, rtol=1e-3)
+    assert found.protocol["observables"] == ["width in mm", "mass in g"]
+    assert found.protocol["test_labels"] == "are not read"
+
+
+def two(names=("quark", "gluon")):
+    return make("classes", classes=2, apart=1)._replace(names=names)
+
+
+def test_two_classes_are_told_apart_by_their_scores():
+    frozen = two()
+    votes = knn_votes(frozen.train, frozen.labels, frozen.test, k=5, temperature=0.2)
+    logits = linear_probe(frozen.train, frozen.labels, frozen.test, seed=3).scores
+    for name, scores in {"knn": votes, "linear": logits}.items():
+        found = PROBES[name].measure(frozen, OPTIONS, 3)
+        assert list(found.figures) == ["accuracy", "auc"]
+        expected = roc_auc_score(frozen.test_labels, scores[:, 1] - scores[:, 0])
+        assert found.figures["auc"]["value"] == pytest.approx(expected, abs=1e-12)
+        assert 0.8 < expected < 1
+        assert found.protocol["auc"] == "counts gluon as positive; DeLong, over test items"
+    few = PROBES["fewlabels"].measure(frozen, OPTIONS, 3)
+    assert few.figures.keys() == {"accuracy@1", "accuracy@4", "auc@1", "auc@4"}
+    assert few.figures["auc@4"]["value"] > few.figures["accuracy@4"]["value"]
+    assert few.protocol["per_class"] == [1, 4]
+    assert few.protocol["auc"] == "counts gluon as positive"
+
+
+def test_test_items_of_one_class_have_no_auc_and_it_is_said_why():
+    frozen = two(names=())._replace(test_labels=np.zeros(60, np.int64))
+    for name in ("knn", "linear"):
+        found = PROBES[name].measure(frozen, OPTIONS, 3)
+        assert list(found.figures) == ["accuracy"]
+        assert found.protocol["auc"].startswith("none: every item is of class 0")
+    few = PROBES["fewlabels"].measure(frozen, OPTIONS, 3)
+    assert few.figures.keys() == {"accuracy@1", "accuracy@4"}
+    assert "auc" not in few.protocol
+
+
+def test_scores_that_are_nan_have_no_auc_and_it_is_said_why():
+    frozen = two()
+    broken = frozen._replace(test=frozen.test.clone().index_fill_(0, torch.tensor([7]), torch.nan))
+    found = PROBES["knn"].measure(broken, OPTIONS, 3)
+    assert list(found.figures) == ["accuracy"]
+    assert found.protocol["auc"].startswith("none: a score is NaN")
+
+
 def test_the_centre_of_cl2n_is_that_of_the_training_items():
     frozen = make("classes")
     options = ProbeOptions(classifier="cl2n", ways=3, episodes=20)
@@ -136,8 +211,14 @@ def test_numbers_are_told_target_by_target():
         found.figures["r2_0"]["l2"]
         == ridge_probe(frozen.train, frozen.labels, frozen.test, seed=3).l2
     )
-    named = PROBES["regression"].measure(frozen._replace(targets=("mass", "charge")), OPTIONS, 3)
+    assert "unit" not in found.figures["mae_0"]
+    named = PROBES["regression"].measure(frozen._replace(names=("mass", "charge")), OPTIONS, 3)
     assert named.figures["mae_charge"] == found.figures["mae_1"]
+    for name in ("knn", "regression"):
+        measured = PROBES[name].measure(frozen._replace(unit="GeV"), OPTIONS, 3).figures
+        units = {key: figure.get("unit") for key, figure in measured.items()}
+        assert units["mae_0"] == units["rmse_1"] == "GeV"
+        assert units["r2_0"] is units["spearman_1"] is None
 
 
 def test_one_target_has_no_name():

@@ -5,9 +5,11 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from toy_jets import make_jets
 
 from twofold.augment import IMAGE, Views
 from twofold.domains import Data, Source
+from twofold.domains.jet import measure as measure_jets
 from twofold.errors import TwofoldError
 from twofold.evaluate import (
     evaluate,
@@ -231,6 +233,36 @@ def test_numbers_are_regressed_with_baselines(data, networks):
     assert error == pytest.approx(ridge["mae"]["value"], rel=1e-4)
 
 
+def test_errors_of_every_input_carry_the_unit(data, networks):
+    mass = numbers(data)
+    mass = replace(mass, test=replace(mass.test, label_unit="GeV"))
+    found = evaluate(networks[0], mass, measure(data.train.items), untrained=networks[1])
+    for figures in found.figures.values():
+        for name, figure in figures.items():
+            assert ("unit" in figure) == name.startswith(("mae", "rmse"))
+    assert found.figures["knn"]["rmse_untrained"]["unit"] == "GeV"
+
+
+def two(data, names=("dark", "bright")):
+    """The data of the first two classes alone."""
+    parts = {}
+    for part in ("train", "test"):
+        source = getattr(data, part)
+        rows = np.flatnonzero(source.labels < 2)
+        parts[part] = replace(source.take(rows), label_names=names)
+    return replace(data, **parts)
+
+
+def test_two_classes_have_an_auc_with_baselines(data, networks):
+    encoder, untrained = networks
+    found = evaluate(encoder, two(data), measure(data.train.items), untrained=untrained).figures
+    for probe in ("knn", "linear"):
+        figures = found[probe]
+        assert {"auc", "auc_raw", "auc_untrained"} < figures.keys()
+        assert figures["auc"]["value"] > max(0.9, figures["auc_untrained"]["value"])
+        assert figures["protocol"]["auc"].startswith("counts bright as positive")
+
+
 def test_several_targets_are_told_apart(data, networks):
     both = numbers(data, columns=2)
     named = replace(
@@ -257,6 +289,30 @@ def test_what_the_labels_do_not_fit_is_left_out_with_a_remark(data, networks):
     mixed = replace(data, test=numbers(data).test)
     with pytest.raises(TwofoldError, match="'toy 0' are classes and of 'toy 1' numbers"):
         evaluate(networks[0], mixed, preprocess)
+
+
+def test_what_experts_read_off_jets_is_predicted_unless_other_probes_are_asked_for(data, networks):
+    jets = [make_jets(count, size=6, seed=count) for count in (60, 40)]
+    parts = [
+        Source(name="jets", items=items, ids=range(len(items)), labels=labels.astype(np.int64))
+        for items, labels, _ in jets
+    ]
+    data = Data(name="jets", train=parts[0], test=parts[1], note="toy")
+    train, test = (replace(part, domain="jet") for part in parts)
+    of_jets = replace(data, train=train, test=test)
+    how = {"raw": False, "k": 5}
+    preprocess = measure_jets(parts[0].items)
+    found = evaluate(networks[0], of_jets, preprocess, **how).figures
+    assert list(found) == ["knn", "linear", "observables"]
+    figures = [name for name in found["observables"] if name != "protocol"]
+    assert figures == ["r2_multiplicity", "r2_energy", "r2_girth", "r2_ptd"]
+    energy = found["observables"]["r2_energy"]
+    assert energy["value"] > 0.95  # the mean of every channel is what this encoder gives
+    assert energy["n"] == 40
+    asked = evaluate(networks[0], of_jets, preprocess, probes=["knn"], **how)
+    assert list(asked.figures) == ["knn"]
+    with pytest.raises(TwofoldError, match="holds images, and it is not known what experts read"):
+        evaluate(networks[0], data, preprocess, probes=["observables"], **how)
 
 
 def test_figures_of_one_measure_stand_together(data, networks):

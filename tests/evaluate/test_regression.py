@@ -10,7 +10,7 @@ from sklearn.neighbors import KNeighborsRegressor
 from sklearn.preprocessing import StandardScaler
 
 from twofold.errors import TwofoldError
-from twofold.evaluate import knn_regression, regression_figures, ridge_probe
+from twofold.evaluate import figures_by_target, knn_regression, regression_figures, ridge_probe
 
 
 def normal(*shape, seed=0):
@@ -30,10 +30,12 @@ def problem():
 
 
 @pytest.mark.parametrize("l2", [10.0, 1e-2])
-def test_ridge_equals_sklearn(problem, l2):
+@pytest.mark.parametrize("count", [300, 8])  # more items than features, and fewer
+def test_ridge_equals_sklearn(problem, l2, count):
+    problem = problem[0][:count], problem[1][:count], problem[2]
     train, targets, test = (part.double().numpy() for part in problem)
     x, y = StandardScaler().fit(train), StandardScaler().fit(targets)
-    other = Ridge(alpha=300 * l2).fit(x.transform(train), y.transform(targets))
+    other = Ridge(alpha=count * l2).fit(x.transform(train), y.transform(targets))
     expected = y.inverse_transform(other.predict(x.transform(test)))
     found = ridge_probe(*problem, l2_grid=[l2]).predictions
     assert found.dtype == torch.float64
@@ -159,6 +161,14 @@ def test_figures_equal_plain_formulas():
         assert figure["n"] == 200
     width = found["mae"]["ci95"][1] - found["mae"]["ci95"][0]
     assert width == pytest.approx(2 * 1.96 * np.abs(error).std() / 200**0.5, rel=0.25)
+
+
+def test_errors_alone_carry_the_unit():
+    true = np.arange(30.0)
+    found = figures_by_target(true[:, None] + 1, true[:, None], unit="GeV")
+    units = {name: figure.pop("unit", None) for name, figure in found.items()}
+    assert units == {"r2": None, "mae": "GeV", "rmse": "GeV", "spearman": None}
+    assert found == regression_figures(true + 1, true)
 
 
 def test_an_exact_prediction_and_a_constant_one():

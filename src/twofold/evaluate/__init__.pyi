@@ -18,6 +18,7 @@ from .intervals import accuracy as accuracy
 from .intervals import bootstrap as bootstrap
 from .intervals import wilson as wilson
 from .knn import knn as knn
+from .knn import knn_votes as knn_votes
 from .knn import neighbours as neighbours
 from .labels import draw_labels as draw_labels
 from .linear import LinearProbe as LinearProbe
@@ -40,6 +41,8 @@ from .regression import regression_figures as regression_figures
 from .regression import ridge_probe as ridge_probe
 from .retrieval import Retrieval as Retrieval
 from .retrieval import retrieval as retrieval
+from .roc import auc as auc
+from .roc import class_figures as class_figures
 from .similarity import Similarity as Similarity
 from .similarity import similarity as similarity
 from .similarity import whiten as whiten

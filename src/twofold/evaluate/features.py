@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from twofold.errors import TwofoldError, unknown
+from twofold.items import Items
 
 Prepare = Callable[[np.ndarray, torch.device], Tensor]
 """From stored items `(batch, channels, height, width)` to what an encoder reads, on a device."""
@@ -21,7 +22,7 @@ _PRECISIONS = ("float32", "bf16")
 
 def features(
     encoder: nn.Module,
-    items: np.ndarray,
+    items: Items,
     preprocess: Prepare,
     *,
     batch_size: int = 512,

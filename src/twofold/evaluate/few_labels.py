@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 
 from twofold.errors import TwofoldError
-from twofold.evaluate.intervals import Figure, accuracy, t_figure
+from twofold.evaluate.intervals import Figure, t_figure
 from twofold.evaluate.labels import class_labels, draw_labels
 from twofold.evaluate.linear import linear_probe
+from twofold.evaluate.roc import class_figures
 
 
 def few_labels(
@@ -24,7 +25,7 @@ def few_labels(
     draws: int = 5,
     seed: int = 0,
 ) -> dict[str, Figure]:
-    """Accuracy of a linear probe by how many labelled items of each class it learns from.
+    """How well a linear probe does by how many labelled items of each class it learns from.
 
     For each number, the probe learns from several draws of that many items of each class, and all
     test items are classified each time. Draws of more items contain those of fewer. The interval
@@ -41,7 +42,8 @@ def few_labels(
         seed: Chooses the draws and what each probe holds out.
 
     Returns:
-        Mean accuracy `accuracy@NUMBER` for each number that was left; `n` counts draws.
+        Mean accuracy `accuracy@NUMBER`, and of two classes the mean area under the ROC curve
+        `auc@NUMBER`, for each number that was left; `n` counts draws.
 
     Raises:
         TwofoldError: If a shape, a label or a number does not fit, or no number is left.
@@ -51,7 +53,7 @@ def few_labels(
         >>> features = torch.stack([labels, 1 - labels], 1).float()
         >>> found = few_labels(features, labels, features, labels, per_class=(1, 10, 100))
         >>> {name: figure["value"] for name, figure in found.items()}
-        {'accuracy@1': 1.0, 'accuracy@10': 1.0}
+        {'accuracy@1': 1.0, 'accuracy@10': 1.0, 'auc@1': 1.0, 'auc@10': 1.0}
     """
     if draws < 2:
         raise TwofoldError(f"draws is {draws}; it must be >= 2 for an interval over them")
@@ -66,18 +68,23 @@ def few_labels(
             "so at least one number must be 1 to that"
         )
     seeds = range(seed, seed + draws)
-    return {
-        f"accuracy@{count}": t_figure(
-            torch.tensor([_accuracy(train, classes, test, true, count, one) for one in seeds])
-        )
+    reached = {
+        count: [_reached(train, classes, test, true, count, one) for one in seeds]
         for count in counts
+    }
+    return {
+        f"{measure}@{count}": t_figure(torch.tensor([figures[measure] for figures in drawn]))
+        for measure in ("accuracy", "auc")
+        for count, drawn in reached.items()
+        if all(measure in figures for figures in drawn)
     }
 
 
-def _accuracy(
+def _reached(
     train: Tensor, classes: Tensor, test: Tensor, true: Tensor, per_class: int, seed: int
-) -> float:
-    """Accuracy of the probe on one draw."""
+) -> dict[str, float]:
+    """What the probe reaches on one draw."""
     rows = torch.from_numpy(draw_labels(classes, per_class=per_class, seed=seed)).to(train.device)
     probe = linear_probe(train[rows], classes[rows], test, seed=seed)
-    return accuracy(probe.predictions, true)["value"]
+    figures, _ = class_figures(probe.scores, true)
+    return {measure: figure["value"] for measure, figure in figures.items()}

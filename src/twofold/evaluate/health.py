@@ -35,7 +35,8 @@ SHORTCUT_DISTANCE = 0.05
 """Squared distance of two views of an item, as a share of that of two items, that is too good."""
 
 _SAME = 1e-6  # variation relative to the features' size that float32 rounding alone can cause
-_EPOCH = 2**31  # beyond those of any run
+EPOCH = 2**31
+"""In which pairs are drawn: beyond those of any run."""
 _SIMILARITIES = 2**23  # held at a time, in float64
 
 
@@ -128,8 +129,9 @@ def two_views(views: Views, images: Tensor, index: np.ndarray) -> tuple[Tensor, 
 
     Args:
         views: Makes the views; where it makes but one, the second is drawn anew.
-        images: Items in [0, 1] `(n, channels, height, width)`.
-        index: Number of each `(n,)`, from which its draws follow.
+        images: Items in [0, 1] `(n, channels, height, width)`, or those of each view, as `Views`
+            takes them.
+        index: Number of each `(n,)`, from which its draws follow; or `(n, views)`.
 
     Returns:
         The first and the second view `(n, channels, size, size)`.
@@ -141,9 +143,9 @@ def two_views(views: Views, images: Tensor, index: np.ndarray) -> tuple[Tensor, 
         >>> first.shape == second.shape
         True
     """
-    pair = views(images, index, _EPOCH)[0][: views.num_views]
+    pair = views(images, index, EPOCH)[0][: views.num_views]
     if len(pair) < 2:
-        pair += views(images, index, _EPOCH + 1)[0][:1]
+        pair += views(images, index, EPOCH + 1)[0][:1]
     return pair[0], pair[1]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from math import sqrt
 from statistics import NormalDist
-from typing import TypedDict
+from typing import NotRequired, TypedDict
 
 import numpy as np
 import torch
@@ -15,14 +15,15 @@ from twofold.errors import TwofoldError
 
 
 class Figure(TypedDict):
-    """A figure with its 95 % interval and the number of items it was measured on."""
+    """A figure with its 95 % interval, the number of items it was measured on, and its unit."""
 
     value: float
     ci95: list[float]
     n: int
+    unit: NotRequired[str]
 
 
-def wilson(correct: int, n: int, *, confidence: float = 0.95) -> tuple[float, float]:
+def wilson(correct: float, n: int, *, confidence: float = 0.95) -> tuple[float, float]:
     """Wilson's score interval for a share, sound even near 0 and 1 and for few items.
 
     `(p + z²/2n ± z √(p(1-p)/n + z²/4n²)) / (1 + z²/n)` with `p = correct / n`
@@ -31,7 +32,7 @@ def wilson(correct: int, n: int, *, confidence: float = 0.95) -> tuple[float, fl
     the training.
 
     Args:
-        correct: How many were right, in [0, n].
+        correct: How many were right, in [0, n]; a part of one where some are right in part.
         n: Of how many, > 0.
         confidence: Probability that the interval covers the true share, in (0, 1).
 

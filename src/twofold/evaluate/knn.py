@@ -51,6 +51,41 @@ def knn(
 
     Reference: Wu et al., 2018, arXiv:1805.01978
     """
+    votes = knn_votes(bank, labels, queries, k=k, temperature=temperature, num_classes=num_classes)
+    return votes.argmax(dim=1)
+
+
+def knn_votes(
+    bank: Tensor,
+    labels: np.ndarray | Tensor,
+    queries: Tensor,
+    *,
+    k: int = 20,
+    temperature: float = 0.07,
+    num_classes: int | None = None,
+) -> Tensor:
+    """The share of the vote of `knn` that each class receives.
+
+    Args:
+        bank: As of `knn`, like all that follow.
+        labels: Known classes.
+        queries: Features to classify.
+        k: How many neighbours vote.
+        temperature: How much more the nearer ones count.
+        num_classes: Number of classes.
+
+    Returns:
+        Shares `(m, classes)`, float32; exactly 1 where the vote is unanimous.
+
+    Raises:
+        TwofoldError: As `knn`.
+
+    Example:
+        >>> bank = torch.tensor([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0], [0.0, 1.0]])
+        >>> knn_votes(bank[:2], torch.tensor([0, 1]), bank[2:], k=2).round(decimals=3)
+        tensor([[0.5000, 0.5000],
+                [0.0000, 1.0000]])
+    """
     if not temperature > 0:
         raise TwofoldError(f"temperature is {temperature}; it must be > 0")
     classes = class_labels(labels, len(bank), bank.device)
@@ -59,7 +94,8 @@ def knn(
     # A softmax is the same vote up to one positive factor per query, and cannot overflow.
     votes = torch.softmax(similarity / temperature, dim=1)
     scores = votes.new_zeros(len(queries), num_classes)
-    return scores.scatter_add_(1, classes[index], votes).argmax(dim=1)
+    scores.scatter_add_(1, classes[index], votes)
+    return scores / scores.sum(dim=1, keepdim=True)
 
 
 @torch.no_grad()

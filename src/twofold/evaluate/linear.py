@@ -25,12 +25,17 @@ _GRADIENT = 1e-4  # largest entry at which a fit has converged, in preconditione
 class LinearProbe:
     """What a linear probe predicts and how it was chosen."""
 
-    predictions: Tensor
-    """Predicted class of each test item `(m,)`, int64."""
+    scores: Tensor
+    """Logits of each test item `(m, classes)`."""
     l2: float
     """The penalty chosen."""
     held_out: dict[float, float]
     """Accuracy on the held-out training items for each penalty tried."""
+
+    @property
+    def predictions(self) -> Tensor:
+        """Predicted class of each test item `(m,)`, int64."""
+        return self.scores.argmax(dim=1)
 
 
 def linear_probe(
@@ -58,7 +63,7 @@ def linear_probe(
         l2_grid: Penalties tried, each > 0. scikit-learn's `C` is `1 / (n * l2)`.
 
     Returns:
-        The predictions and the penalty chosen.
+        The scores, what they predict and the penalty chosen.
 
     Raises:
         TwofoldError: If a shape, a label or a penalty does not fit.
@@ -83,10 +88,10 @@ def linear_probe(
     models, held_out = {}, {}
     for l2 in sorted(l2_grid, reverse=True):  # from strong to weak, each from the last solution
         model = models[l2] = _fit(x[held:], y[held:], covariance, l2, model)
-        held_out[l2] = (_predict(x[:held], model) == y[:held]).double().mean().item()
+        held_out[l2] = (_scores(x[:held], model).argmax(dim=1) == y[:held]).double().mean().item()
     best = max(held_out, key=lambda l2: held_out[l2])
     model = _fit(x, y, covariance, best, models[best])
-    return LinearProbe(predictions=_predict((test - mean) / std, model), l2=best, held_out=held_out)
+    return LinearProbe(scores=_scores((test - mean) / std, model), l2=best, held_out=held_out)
 
 
 def _fit(
@@ -123,9 +128,9 @@ def _fit(
     return weight, bias.detach()
 
 
-def _predict(x: Tensor, model: tuple[Tensor, Tensor]) -> Tensor:
+def _scores(x: Tensor, model: tuple[Tensor, Tensor]) -> Tensor:
     weight, bias = model
-    return torch.addmm(bias, x, weight).argmax(dim=1)
+    return torch.addmm(bias, x, weight)
 
 
 def _scale(train: Tensor) -> tuple[Tensor, Tensor]:

@@ -29,6 +29,10 @@ PROBES = {
     "retrieval": ProbeName("Retrieval", "whether the nearest are alike: R@k, R-precision, mAP@R"),
     "clustering": ProbeName("Clustering", "k-means against the classes: NMI, AMI, ARI, accuracy"),
     "fewlabels": ProbeName("Few labels", "the linear probe by labelled items of each class"),
+    "observables": ProbeName("Observables", "what experts read off items, by ridge regression: R²"),
+    "conserved": ProbeName(
+        "Conserved quantities", "what is constant along orbits: |Spearman|, R², within / total"
+    ),
     "health": ProbeName(
         "Health", "how evenly features are spread, without labels: RankMe and more"
     ),
@@ -64,11 +68,15 @@ class Metric(NamedTuple):
 
 METRICS = {
     "accuracy": Metric("accuracy", "share"),
+    "auc": Metric("AUC", "number"),
     "agreement": Metric("agreement", "share", None),
     "r2": Metric("R²", "number"),
     "mae": Metric("MAE", "target", "lower"),
     "rmse": Metric("RMSE", "target", "lower"),
     "spearman": Metric("Spearman", "number"),
+    "within": Metric("variance within / total", "number", "lower"),
+    "iqr": Metric("IQR left", "number", "lower"),
+    "orbit_dimension": Metric("dimension of orbits", "number", None),
     "r": Metric("R", "share"),
     "r_precision": Metric("R-precision", "share"),
     "map@r": Metric("mAP@R", "share"),
@@ -132,7 +140,7 @@ class Spelled(NamedTuple):
     """A figure as it is read."""
 
     value: str
-    """With its unit, if that is percent."""
+    """With its unit, if it has one."""
     interval: str
     """Its 95 % interval without the unit; blank if it has none."""
 
@@ -145,13 +153,15 @@ def spell(name: str, figure: Mapping[str, Any]) -> Spelled:
 
     Args:
         name: Its name in `evaluation.json`.
-        figure: With `value` and `ci95`, which may be None.
+        figure: With `value`, `ci95`, which may be None, and `unit` if it is known.
 
     Example:
         >>> spell("accuracy_raw", {"value": 0.8432, "ci95": [0.8361, 0.8501], "n": 10_000})
         Spelled(value='84.3 %', interval='83.6 to 85.0')
         >>> spell("rankme", {"value": 35.2191, "ci95": None, "n": 4000})
         Spelled(value='35.2', interval='')
+        >>> spell("mae", {"value": 8.3132, "ci95": [8.1, 8.5], "n": 4000, "unit": "GeV"})
+        Spelled(value='8.31 GeV', interval='8.10 to 8.50')
     """
     unit = read_name(name).metric.unit
     value, ends = figure["value"], figure["ci95"] or ()
@@ -164,7 +174,7 @@ def spell(name: str, figure: Mapping[str, Any]) -> Spelled:
     else:
         places = 3 if unit == "number" and magnitude < 1 else max(0, 2 - magnitude)
         numbers = [f"{round(number, places) + 0.0:,.{places}f}" for number in (value, *ends)]
-    return Spelled(numbers[0], " to ".join(numbers[1:]))
+    return Spelled(f"{numbers[0]} {figure.get('unit', '')}".rstrip(), " to ".join(numbers[1:]))
 
 
 def certainly_best(name: str, figures: Sequence[Mapping[str, Any] | None]) -> int | None:

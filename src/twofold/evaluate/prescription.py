@@ -11,10 +11,12 @@ import torch
 from torch import Tensor
 
 from twofold.augment import Augmentation, Draws, Views, permutation
+from twofold.domains.names import domain_by_name
 from twofold.erasure import Eraser, fit_eraser
 from twofold.evaluate.decode import Decoded, decode
 from twofold.evaluate.features import frozen
 from twofold.evaluate.similarity import Similarity, similarity
+from twofold.items import Items
 from twofold.preprocess import Preprocess, resize
 from twofold.reading import Readings
 
@@ -51,8 +53,8 @@ class Unchanged(NamedTuple):
 
 def encode_unchanged(
     readings: Readings,
-    train: np.ndarray,
-    test: np.ndarray,
+    train: Items,
+    test: Items,
     preprocess: Preprocess,
     *,
     batch_size: int = 500,
@@ -68,8 +70,8 @@ def encode_unchanged(
 def observe(
     readings: Readings,
     augmentation: tuple[str, Augmentation],
-    train: np.ndarray,
-    test: np.ndarray,
+    train: Items,
+    test: Items,
     preprocess: Preprocess,
     *,
     unchanged: Unchanged | None = None,
@@ -109,7 +111,7 @@ def observe(
     )
     target = views.target(name)
 
-    def encode(items: np.ndarray, drawn: Views, epoch: int) -> _Encoded:
+    def encode(items: Items, drawn: Views, epoch: int) -> _Encoded:
         return _encode(readings, items, preprocess, drawn, epoch, batch_size, torch.device(device))
 
     learned, judged = encode(train, views, 0), encode(test, views, 1)
@@ -203,7 +205,7 @@ def judge(evidence: Evidence, word: str | None = None, *, ceiling: float = 1.0) 
 def blinded(
     readings: Readings,
     augmentations: Mapping[str, Augmentation],
-    items: np.ndarray,
+    items: Items,
     preprocess: Preprocess,
     *,
     seed: int = 0,
@@ -253,10 +255,10 @@ def blinded(
     }
 
 
-def _part(items: np.ndarray, half: int, count: int) -> np.ndarray:
+def _part(items: Items, half: int, count: int) -> Items:
     """At most `count` items of one random half of them."""
     order = permutation(len(items), seed=0, epoch=0)[half::2]
-    part: np.ndarray = items[np.sort(order[:count])]
+    part: Items = items[np.sort(order[:count])]
     return part
 
 
@@ -283,12 +285,13 @@ def _views(
         size=preprocess.size,
         seed=seed,
         num_views=1,
+        renderer=domain_by_name(preprocess.domain).tools.render,
     )
 
 
 def _encode(
     readings: Readings,
-    items: np.ndarray,
+    items: Items,
     preprocess: Preprocess,
     views: Views | None,
     epoch: int,

@@ -12,26 +12,46 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from twofold.evaluate.clustering import clustering
+from twofold.evaluate.conservation import (
+    NEIGHBOURS,
+    in_one_dimension,
+    orbit_dimension,
+    over_orbits,
+    quantity_figures,
+    within_across,
+)
 from twofold.evaluate.few_labels import few_labels
 from twofold.evaluate.few_shot import few_shot
 from twofold.evaluate.health import health
-from twofold.evaluate.intervals import accuracy, mean_figure
-from twofold.evaluate.knn import knn
+from twofold.evaluate.intervals import bootstrap, mean_figure
+from twofold.evaluate.knn import knn_votes
 from twofold.evaluate.linear import L2_GRID, linear_probe
 from twofold.evaluate.options import ProbeOptions
 from twofold.evaluate.regression import (
     RIDGE_GRID,
+    endings,
     figures_by_target,
     knn_regression,
     ridge_probe,
 )
 from twofold.evaluate.retrieval import retrieval
+from twofold.evaluate.roc import class_figures, positive
 
 Kind = Literal["classes", "numbers", "none"]
 """What labels are: classes, numbers to regress, or not there."""
 
 _HEALTH_ITEMS = 4000  # the rank needs no more, and its cost grows with their square
+_TOLD = ("accuracy", "auc")  # the latter where there are two classes
 _ERRORS = ("r2", "mae", "rmse", "spearman")
+
+
+class Observed(NamedTuple):
+    """What experts read off some items."""
+
+    rows: np.ndarray
+    """Which items, int64 `(n,)`."""
+    values: np.ndarray
+    """What was read off them `(n, observables)`."""
 
 
 class Frozen(NamedTuple):
@@ -47,10 +67,18 @@ class Frozen(NamedTuple):
     """Those of the test items."""
     kind: Kind
     """What the labels are."""
-    targets: tuple[str, ...] = ()
-    """Name of each target; they are counted if empty."""
+    names: tuple[str, ...] = ()
+    """Name of each class or target; they are counted if empty."""
+    unit: str = ""
+    """Unit of labels that are numbers; blank if unknown."""
     pair: Callable[[], tuple[Tensor, Tensor]] | None = None
     """Features of two views of some test items, if it is known how views are made."""
+    observables: Mapping[str, str] = {}
+    """What experts read off items: in words by name; nothing if it is not known."""
+    observed: tuple[Observed, Observed] | None = None
+    """That of some training items and of some test items."""
+    groups: np.ndarray | None = None
+    """Group of each test item `(m,)`, such as its orbit; None if there are none."""
 
 
 class Measured(NamedTuple):
@@ -85,8 +113,8 @@ def _knn(frozen: Frozen, options: ProbeOptions, seed: int) -> Measured:
     if frozen.kind == "numbers":
         numbers = knn_regression(frozen.train, frozen.labels, frozen.test, **how)
         return _errors("knn", numbers, frozen, seed, protocol)
-    classes = knn(frozen.train, frozen.labels, frozen.test, **how)
-    return _accuracy(classes, frozen, protocol, {"predictions": classes.cpu().numpy()})
+    votes = knn_votes(frozen.train, frozen.labels, frozen.test, **how)
+    return _told(votes, frozen, protocol, {"predictions": votes.argmax(dim=1).cpu().numpy()})
 
 
 def _linear(frozen: Frozen, options: ProbeOptions, seed: int) -> Measured:
@@ -96,7 +124,7 @@ def _linear(frozen: Frozen, options: ProbeOptions, seed: int) -> Measured:
         "l2_grid": list(L2_GRID),
         "l2_chosen_on": "a tenth of the training items",
     }
-    return _accuracy(probe.predictions, frozen, protocol, l2=probe.l2)
+    return _told(probe.scores, frozen, protocol, l2=probe.l2)
 
 
 def _regression(frozen: Frozen, options: ProbeOptions, seed: int) -> Measured:
@@ -162,14 +190,82 @@ def _few_labels(frozen: Frozen, options: ProbeOptions, seed: int) -> Measured:
     figures = few_labels(
         frozen.train, frozen.labels, frozen.test, frozen.test_labels, **how, seed=seed
     )
+    counts = list(dict.fromkeys(int(name.partition("@")[2]) for name in figures))
+    words = {"auc": positive(frozen.names)} if f"auc@{counts[0]}" in figures else {}
     return Measured(
         dict(figures),
         {
-            "per_class": [int(name.partition("@")[2]) for name in figures],
+            "per_class": counts,
             "draws": options.draws,
             "classifier": "the linear probe",
             "interval": "Student, over draws of labelled training items",
             "test_labels": "only count what is right",
+        }
+        | words,
+    )
+
+
+def _observables(frozen: Frozen, options: ProbeOptions, seed: int) -> Measured:
+    from sklearn.metrics import r2_score
+
+    assert frozen.observed is not None
+    known, asked = frozen.observed
+    train, test = frozen.train[known.rows], frozen.test[asked.rows]
+    probe = ridge_probe(train, known.values, test, seed=seed)
+    predicted = probe.predictions.cpu().numpy()
+    figures = {
+        f"r2_{name}": {
+            **bootstrap(r2_score, asked.values[:, i], predicted[:, i], seed=seed),
+            "l2": probe.l2,
+        }
+        for i, name in enumerate(frozen.observables)
+    }
+    return Measured(
+        figures,
+        {
+            "observables": list(frozen.observables.values()),
+            "fitted_to": len(known.rows),
+            "regression": "ridge on standardised features and targets",
+            "l2_grid": list(RIDGE_GRID),
+            "l2_chosen_on": "a tenth of the training items",
+            "interval": "bootstrap, over test items",
+            "test_labels": "are not read",
+        },
+    )
+
+
+def _conserved(frozen: Frozen, options: ProbeOptions, seed: int) -> Measured:
+    assert frozen.groups is not None
+    groups, test = frozen.groups, frozen.test.cpu().numpy()
+    figures: dict[str, Any] = {
+        "within": over_orbits(
+            lambda rows, orbit: within_across(test[rows], orbit), groups, seed=seed
+        )
+    }
+    if np.unique(groups, return_counts=True)[1].max() > NEIGHBOURS:
+        dimension = orbit_dimension(test, groups)
+        figures["orbit_dimension"] = {"value": dimension, "ci95": None, "n": len(np.unique(groups))}
+    if frozen.kind == "numbers":
+        known, asked = in_one_dimension(frozen.train.cpu().numpy(), test, seed=seed)
+        labels, true = (
+            np.asarray(values).reshape(len(values), -1)
+            for values in (frozen.labels, frozen.test_labels)
+        )
+        for which, ending in enumerate(endings(true.shape[1], frozen.names)):
+            found = quantity_figures(
+                (known, labels[:, which]), (asked, true[:, which]), groups, seed=seed
+            )
+            figures |= {f"{name}{ending}": figure for name, figure in found.items()}
+    return Measured(
+        figures,
+        {
+            "reading": "as it is, in one dimension"
+            if test.shape[1] == 1
+            else "a spectral embedding in one dimension",
+            "fit": "isotonic regression, on training items",
+            "neighbours": NEIGHBOURS,
+            "interval": "bootstrap, over groups of test items",
+            "test_labels": "only judge the order and the fit",
         },
     )
 
@@ -198,17 +294,18 @@ def _health(frozen: Frozen, options: ProbeOptions, seed: int) -> Measured:
     )
 
 
-def _accuracy(
-    classes: Tensor,
+def _told(
+    scores: Tensor,
     frozen: Frozen,
     protocol: dict[str, Any],
     artefacts: Mapping[str, np.ndarray] = {},
     **chosen: float,
 ) -> Measured:
-    """The share of classes that are right, with what the probe chose."""
-    figure = {**accuracy(classes, frozen.test_labels), **chosen}
+    """How well scores `(m, classes)` tell the classes, with what the probe chose."""
+    found, words = class_figures(scores, frozen.test_labels, frozen.names)
+    figures = {name: {**figure, **chosen} for name, figure in found.items()}
     said = {"interval": "Wilson, over test items", "test_labels": "only count what is right"}
-    return Measured({"accuracy": figure}, protocol | said, artefacts)
+    return Measured(figures, protocol | said | words, artefacts)
 
 
 def _errors(
@@ -222,7 +319,7 @@ def _errors(
     """How near predicted numbers come, target by target, with what the probe chose."""
     numbers = predicted.reshape(len(predicted), -1).cpu()
     true = np.asarray(frozen.test_labels).reshape(len(numbers), -1)
-    by_target = figures_by_target(numbers, true, frozen.targets, seed=seed)
+    by_target = figures_by_target(numbers, true, frozen.names, seed=seed, unit=frozen.unit)
     figures = {name: {**figure, **chosen} for name, figure in by_target.items()}
     said = {
         "interval": "bootstrap, over test items",
@@ -233,15 +330,26 @@ def _errors(
 
 
 PROBES = {
-    "knn": Probe(metrics={"classes": ("accuracy",), "numbers": _ERRORS}, measure=_knn),
-    "linear": Probe(metrics={"classes": ("accuracy",)}, measure=_linear),
+    "knn": Probe(metrics={"classes": _TOLD, "numbers": _ERRORS}, measure=_knn),
+    "linear": Probe(metrics={"classes": _TOLD}, measure=_linear),
     "regression": Probe(metrics={"numbers": _ERRORS}, measure=_regression),
     "fewshot": Probe(metrics={"classes": ("accuracy",)}, measure=_few_shot),
     "retrieval": Probe(metrics={"classes": ("r", "r_precision", "map@r")}, measure=_retrieval),
     "clustering": Probe(
         metrics={"classes": ("nmi", "ami", "ari", "accuracy", "silhouette")}, measure=_clustering
     ),
-    "fewlabels": Probe(metrics={"classes": ("accuracy",)}, measure=_few_labels),
+    "fewlabels": Probe(metrics={"classes": _TOLD}, measure=_few_labels),
+    "observables": Probe(
+        metrics=dict.fromkeys(("classes", "numbers", "none"), ("r2",)), measure=_observables
+    ),
+    "conserved": Probe(
+        metrics={
+            "numbers": ("spearman", "r2", "iqr", "within", "orbit_dimension"),
+            "classes": ("within", "orbit_dimension"),
+            "none": ("within", "orbit_dimension"),
+        },
+        measure=_conserved,
+    ),
     "health": Probe(
         metrics=dict.fromkeys(
             ("classes", "numbers", "none"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -12,6 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from twofold.domains import Data, Source
+from twofold.domains.names import domain_by_name
+from twofold.domains.observables import read_off
 from twofold.errors import TwofoldError
 from twofold.evaluate.features import Prepare, features
 from twofold.evaluate.health import two_views
@@ -19,7 +20,8 @@ from twofold.evaluate.knn import neighbours
 from twofold.evaluate.metrics import PROBES as PROBE_NAMES
 from twofold.evaluate.metrics import check_probes
 from twofold.evaluate.options import ProbeOptions, read_options
-from twofold.evaluate.probes import DEFAULTS, PROBES, Frozen, Kind, Measured
+from twofold.evaluate.probes import DEFAULTS, PROBES, Frozen, Kind, Measured, Observed
+from twofold.items import Items
 from twofold.preprocess import Preprocess, resize
 
 if TYPE_CHECKING:
@@ -29,6 +31,7 @@ RAW_SIZE = 32
 """Height and width in pixels above which raw input is shrunk for its baseline."""
 
 _QUERIES, _NEIGHBOURS, _MAP_ITEMS = 48, 8, 1500
+_OBSERVED = 2000  # items whose observables are predicted: as dense raw input allows
 _PAIRS = 500  # test items of which two views are made: enough for a mean, and large ones fit
 
 
@@ -51,7 +54,7 @@ class _Input(NamedTuple):
 
     words: str
     """What it is."""
-    encode: Callable[[np.ndarray], Tensor]
+    encode: Callable[[Items], Tensor]
     """From stored items to features `(n, dim)`, where the probes compute."""
     pair: Callable[[], tuple[Tensor, Tensor]] | None = None
     """Features of two views of each of some test items."""
@@ -65,6 +68,7 @@ def evaluate(
     untrained: nn.Module | None = None,
     raw: bool = True,
     views: Views | None = None,
+    layer: str = "features",
     seed: int = 0,
     probes: Sequence[str] = (),
     batch_size: int = 512,
@@ -86,10 +90,12 @@ def evaluate(
         untrained: The same network before training; not compared with if None.
         raw: Whether raw input is compared with.
         views: How the training made views of an item; without them `health` has no alignment.
+        layer: What of the network is read, for the protocol.
         seed: Chooses held-out training items and the items that are drawn.
         probes: Names from `twofold.evaluate.metrics.PROBES`. Those that the labels do not fit are
             left out with a remark if others do. By default `knn` and `linear` for classes, `knn`
-            and `regression` for numbers, `health` without labels.
+            and `regression` for numbers, `health` without labels; `observables` with each of
+            them where the domain names some.
         batch_size: Items encoded at a time.
         precision: `float32` or `bf16`, of the encoder; probes compute in float32.
         device: Where to compute; where the encoder is if None.
@@ -119,7 +125,7 @@ def evaluate(
     if untrained is encoder:
         raise TwofoldError("untrained is the encoder itself; give a copy from before the training")
     known = read_options(options)
-    rendered = replace(preprocess, low=0.0, high=1.0, dtype="float32")
+    rendered = preprocess.of_views
 
     @cache
     def pair() -> list[np.ndarray]:
@@ -131,7 +137,7 @@ def evaluate(
     def by(words: str, network: nn.Module, prepare: Callable[[Preprocess], Prepare]) -> _Input:
         how: dict[str, Any] = {"batch_size": batch_size, "precision": precision, "device": device}
 
-        def encode(items: np.ndarray, scale: Preprocess = preprocess) -> Tensor:
+        def encode(items: Items, scale: Preprocess = preprocess) -> Tensor:
             return features(network, items, prepare(scale), **how).to(device or "cpu")
 
         def encode_pair() -> tuple[Tensor, Tensor]:
@@ -140,7 +146,7 @@ def evaluate(
 
         return _Input(words, encode, None if views is None else encode_pair)
 
-    shared: dict[str, Any] = {"layer": "features", "precision": precision}
+    shared: dict[str, Any] = {"layer": layer, "precision": precision}
     inputs = {"": by("features", encoder, lambda scale: scale)}
     if raw:
         size = shared["raw_size"] = min(preprocess.size, RAW_SIZE)
@@ -194,9 +200,22 @@ def fitting(data: Data, probes: Sequence[str]) -> tuple[tuple[str, ...], tuple[s
         TwofoldError: If a probe is unknown, or none can be used.
     """
     check_probes(probes)
-    kind = _kind(data)
-    asked = tuple(dict.fromkeys(probes)) or DEFAULTS[kind]
-    chosen = tuple(name for name in asked if kind in PROBES[name].metrics)
+    kind, domain = _kind(data), domain_by_name(data.train.domain)
+    usable = {
+        "observables": bool(domain.observables),
+        "conserved": data.test.groups is not None,
+    }
+    asked = tuple(dict.fromkeys(probes)) or DEFAULTS[kind] + tuple(
+        name
+        for name, default in (
+            ("observables", True),
+            ("conserved", domain.positives == "group"),
+        )
+        if default and usable[name]
+    )
+    chosen = tuple(
+        name for name in asked if kind in PROBES[name].metrics and usable.get(name, True)
+    )
     left_out = {name: _refusal(name, kind, data) for name in asked if name not in chosen}
     if not chosen:
         raise TwofoldError(next(iter(left_out.values())))
@@ -247,6 +266,8 @@ def _judged(
     kind, (chosen, remarks) = _kind(data), fitting(data, probes)
     measured: dict[str, dict[str, Measured]] = {probe: {} for probe in chosen}
     artefacts: dict[str, np.ndarray] = {}
+    observables = domain_by_name(data.train.domain).observables
+    observed = _observed(data, seed) if "observables" in chosen else None
     for name, (what, encode, pair) in inputs.items():
         say(f"{what} of {len(data.train)} training items")
         train = encode(data.train.items)
@@ -255,7 +276,11 @@ def _judged(
         if not name:
             artefacts |= picture(train, test, seed=seed)
         labels = data.train.labels, data.test.labels
-        frozen = Frozen(train, test, *labels, kind, data.train.label_names, pair)
+        names, unit = data.train.label_names, data.test.label_unit
+        frozen = Frozen(
+            *(train, test, *labels, kind, names, unit, pair, observables, observed),
+            groups=data.test.groups,
+        )
         for probe in chosen:
             say(f"{what}: {PROBE_NAMES[probe].title.lower()}")
             found = measured[probe][name] = PROBES[probe].measure(frozen, options, seed)
@@ -276,6 +301,16 @@ def _judged(
     return Evaluation(figures, artefacts, remarks)
 
 
+def _observed(data: Data, seed: int) -> tuple[Observed, Observed]:
+    """What experts read off some training and some test items."""
+    rng, found = np.random.default_rng(seed), []
+    for source in (data.train, data.test):
+        rows = np.sort(rng.permutation(len(source))[:_OBSERVED])
+        values = read_off(source.items, source.domain, rows)
+        found.append(Observed(rows, np.stack(list(values.values()), axis=1)))
+    return found[0], found[1]
+
+
 def _side_by_side(found: Mapping[str, Measured]) -> Iterator[tuple[str, Any]]:
     """Each figure of each input, those of one measure together: `accuracy`, `accuracy_raw`, ..."""
     for metric in found[""].figures:
@@ -286,6 +321,14 @@ def _side_by_side(found: Mapping[str, Measured]) -> Iterator[tuple[str, Any]]:
 def _refusal(probe: str, kind: Kind, data: Data) -> str:
     """Why a probe cannot be used, and what to do."""
     name = data.train.name
+    if probe == "observables":
+        items = domain_by_name(data.train.domain).items
+        return f"'{name}' holds {items}, and it is not known what experts read off {items}"
+    if probe == "conserved":
+        return (
+            f"'{name}' has no groups, and {probe} compares items within groups, such as orbits; "
+            "name them with group_key"
+        )
     if kind == "none":
         return _unlabelled(name, probe)
     usable = ", ".join(other for other in PROBES if kind in PROBES[other].metrics)
@@ -333,5 +376,5 @@ def _raw(preprocess: Preprocess, size: int) -> Prepare:
     return prepare
 
 
-def _as_they_are(embeddings: np.ndarray) -> Tensor:
+def _as_they_are(embeddings: Items) -> Tensor:
     return torch.from_numpy(np.array(embeddings, dtype=np.float32)).flatten(1)

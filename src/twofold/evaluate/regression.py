@@ -134,7 +134,11 @@ def knn_regression(
 
 
 def regression_figures(
-    predictions: np.ndarray | Tensor, targets: np.ndarray | Tensor, *, seed: int = 0
+    predictions: np.ndarray | Tensor,
+    targets: np.ndarray | Tensor,
+    *,
+    seed: int = 0,
+    unit: str = "",
 ) -> dict[str, Figure]:
     """How near predictions of one target come to the truth.
 
@@ -147,6 +151,7 @@ def regression_figures(
         predictions: Predicted values `(n,)`, n >= 2.
         targets: True values `(n,)`.
         seed: Chooses the resamples.
+        unit: Of the target, such as GeV; errors carry it. Blank if unknown.
 
     Returns:
         Each measure with its 95 % interval.
@@ -178,9 +183,12 @@ def regression_figures(
         "rmse": metrics.root_mean_squared_error,
         "spearman": _spearman,
     }
-    return {
+    figures = {
         name: bootstrap(measure, true, predicted, seed=seed) for name, measure in measures.items()
     }
+    for name in ("mae", "rmse") if unit else ():
+        figures[name]["unit"] = unit
+    return figures
 
 
 def figures_by_target(
@@ -189,6 +197,7 @@ def figures_by_target(
     names: Sequence[str] = (),
     *,
     seed: int = 0,
+    unit: str = "",
 ) -> dict[str, Figure]:
     """The figures of `regression_figures` for every target, under names that end in the target's.
 
@@ -197,6 +206,7 @@ def figures_by_target(
         targets: True values of the same shape.
         names: Name of each target; they are counted if empty.
         seed: Chooses the resamples.
+        unit: Of all targets; blank if they have none in common.
 
     Example:
         >>> true = np.array([[1.0, 5.0], [3.0, 4.0], [4.0, 2.0]])
@@ -211,14 +221,14 @@ def figures_by_target(
     true = targets.reshape(len(targets), -1)
     return {
         f"{metric}{ending}": figure
-        for target, ending in enumerate(_endings(true.shape[1], names))
+        for target, ending in enumerate(endings(true.shape[1], names))
         for metric, figure in regression_figures(
-            predicted[:, target], true[:, target], seed=seed
+            predicted[:, target], true[:, target], seed=seed, unit=unit
         ).items()
     }
 
 
-def _endings(count: int, names: Sequence[str]) -> list[str]:
+def endings(count: int, names: Sequence[str]) -> list[str]:
     """What names of figures end in, for each target; nothing where there is but one."""
     if count == 1:
         return [""]
@@ -234,14 +244,20 @@ def _spearman(true: np.ndarray, predicted: np.ndarray) -> float:
 
 
 def _fit(x: Tensor, y: Tensor, l2_grid: Sequence[float]) -> dict[float, tuple[Tensor, Tensor]]:
-    """Weight and bias for each penalty, all from one eigen-decomposition of the covariance."""
+    """Weight and bias for each penalty, all from one eigen-decomposition.
+
+    It is that of the covariance, or of the items' inner products where there are fewer items.
+    """
     centre, level = x.mean(dim=0), y.mean(dim=0)
-    centred = x - centre
-    variances, directions = torch.linalg.eigh(centred.T @ centred / len(x))
-    joint = directions.T @ (centred.T @ (y - level) / len(x))
+    centred, fewer = x - centre, len(x) < x.shape[1]
+    products = centred @ centred.T if fewer else centred.T @ centred
+    variances, directions = torch.linalg.eigh(products / len(x))
+    moments = y - level if fewer else centred.T @ (y - level)
+    joint = directions.T @ (moments / len(x))
     models = {}
     for l2 in l2_grid:
-        weight = directions @ (joint / (variances.clamp(min=0) + l2)[:, None])
+        solved = directions @ (joint / (variances.clamp(min=0) + l2)[:, None])
+        weight = centred.T @ solved if fewer else solved
         models[l2] = weight, level - centre @ weight
     return models
 

@@ -8,6 +8,8 @@ from .mlp import mlp_stages as mlp_stages
 from .mlp import num_features as num_features
 from .names import ENCODERS as ENCODERS
 from .names import check_encoder as check_encoder
+from .perceptron import Perceptron as Perceptron
 from .resnet import Convolution as Convolution
 from .resnet import ResNet as ResNet
 from .resnet import convolve as convolve
+from .resnet15 import ResNet15 as ResNet15

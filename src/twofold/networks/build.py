@@ -10,7 +10,9 @@ from torch import Tensor, nn
 from twofold.errors import TwofoldError, nearest
 from twofold.networks.mlp import num_features
 from twofold.networks.names import check_encoder
+from twofold.networks.perceptron import Perceptron
 from twofold.networks.resnet import ResNet, Stem
+from twofold.networks.resnet15 import ResNet15
 
 _LOW_RESOLUTION = 64  # up to this many pixels a 7x7 stride-2 stem and pooling discard too much
 _TINY = 16  # below this many pixels every stride counts
@@ -20,6 +22,7 @@ _RESNETS: dict[str, dict[str, Any]] = {
     "resnet18": {"depths": (2, 2, 2, 2), "width": 64},
     "resnet34": {"depths": (3, 4, 6, 3), "width": 64},
     "resnet50": {"depths": (3, 4, 6, 3), "width": 64, "convs": 3},
+    "resnet15": {"width": 16},
 }
 
 
@@ -39,9 +42,10 @@ def build_encoder(
         channels: Channels of the images, >= 1.
         image_size: Height and width in pixels; chooses the stem, and the position embedding of
             transformers.
-        width: Factor on the channels of our own ResNets, > 0.
+        width: Factor on the channels of our own networks, > 0.
         stem: Overrides the choice for our own ResNets: `low-resolution` up to 64 px and
-            `imagenet` above, but `strided` for `resnet-small` from 16 to 64 px.
+            `imagenet` above, but `strided` for `resnet-small` from 16 to 64 px and for `resnet15`
+            above 64 px.
         pretrained: Whether to fetch the weights that timm or torchvision publish.
 
     Raises:
@@ -63,12 +67,16 @@ def build_encoder(
             raise TwofoldError(
                 f"{name} has no published weights; choose timm/NAME or torchvision/NAME"
             )
-        shape = _RESNETS[name]
-        return ResNet(
+        shape, network = _RESNETS[name], ResNet15 if name == "resnet15" else ResNet
+        return network(
             **(shape | {"width": max(1, round(shape["width"] * width))}),
             channels=channels,
             stem=stem or _default_stem(name, image_size),
         )
+    if name == "mlp":
+        if pretrained or stem is not None:
+            raise TwofoldError("mlp has neither published weights nor a stem; leave them out")
+        return Perceptron(inputs=channels * image_size**2, width=max(1, round(64 * width)))
     if width != 1.0 or stem is not None:
         raise TwofoldError(f"width and stem apply to twofold's own ResNets; {name} has neither")
     library, _, model = name.partition("/")
@@ -116,7 +124,9 @@ def check_reads(encoder: nn.Module, *, channels: int, size: int) -> None:
 def _default_stem(name: str, image_size: int) -> Stem:
     if name == "resnet-small" and _TINY <= image_size <= _LOW_RESOLUTION:
         return "strided"
-    return "low-resolution" if image_size <= _LOW_RESOLUTION else "imagenet"
+    if image_size <= _LOW_RESOLUTION:
+        return "low-resolution"
+    return "strided" if name == "resnet15" else "imagenet"
 
 
 def _timm(model: str, channels: int, image_size: int, pretrained: bool) -> nn.Module:

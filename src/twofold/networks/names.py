@@ -9,6 +9,8 @@ ENCODERS = {
     "resnet18": "ResNet-18, 512 features",
     "resnet34": "ResNet-34, 512 features",
     "resnet50": "ResNet-50, 2048 features",
+    "resnet15": "small net without normalisation for jet images, 32 features",
+    "mlp": "four layers with BatchNorm for items that are a few numbers, 64 features",
     "timm/NAME": "any timm model, its classifier removed, e.g. timm/vit_tiny_patch16_224",
     "torchvision/NAME": "any torchvision classifier, its last layer removed",
 }

@@ -1,0 +1,389 @@
+"""How well embeddings show what orbits conserve, and how much there is to be conserved."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from twofold.errors import TwofoldError
+from twofold.evaluate.intervals import Figure, bootstrap
+
+NEIGHBOURS = 5
+"""Neighbours from whose distances the dimension of an orbit is estimated."""
+
+_DRAWN = 2000  # items of a spectral embedding, whose cost grows with their square
+_NEAR = 15  # neighbours that it joins
+
+
+def spearman_abs(embedding: np.ndarray, values: np.ndarray) -> float:
+    """The absolute rank correlation of an embedding in one dimension with a quantity.
+
+    Its sign is arbitrary, so it is taken off before runs are averaged.
+
+    Args:
+        embedding: `(n,)` or `(n, 1)`.
+        values: What is conserved `(n,)`.
+
+    Returns:
+        In [0, 1]; 0 if either never changes.
+
+    Raises:
+        TwofoldError: If the embedding has more dimensions, or the lengths differ.
+
+    Example:
+        >>> spearman_abs(np.array([3.0, 2.0, -1.0]), np.array([0.1, 0.2, 5.0]))
+        1.0
+    """
+    return abs(_rank_correlation(_flat(embedding, values), values))
+
+
+def monotone_fit(embedding: np.ndarray, values: np.ndarray, asked: np.ndarray) -> np.ndarray:
+    """The quantity predicted from an embedding by the best rising or falling function of it.
+
+    Args:
+        embedding: What the function is fitted to `(n,)` or `(n, 1)`.
+        values: What is conserved there `(n,)`.
+        asked: Embeddings to predict for `(m,)` or `(m, 1)`; beyond those known the ends hold.
+
+    Returns:
+        float64 `(m,)`.
+
+    Raises:
+        TwofoldError: If an embedding has more dimensions, or the lengths differ.
+
+    Example:
+        >>> monotone_fit(np.array([0.0, 1.0, 2.0]), np.array([8.0, 1.0, 0.0]), np.array([0.5]))
+        array([4.5])
+    """
+    from sklearn.isotonic import IsotonicRegression
+
+    known = _flat(embedding, values).astype(np.float64)
+    rises = bool(_rank_correlation(known, values) >= 0)
+    fit = IsotonicRegression(increasing=rises, out_of_bounds="clip").fit(known, values)
+    return np.asarray(fit.predict(np.asarray(asked, np.float64).reshape(len(asked))))
+
+
+def monotone_r2(
+    train: np.ndarray, train_values: np.ndarray, test: np.ndarray, test_values: np.ndarray
+) -> float:
+    """R² of `monotone_fit`, fitted to training states and judged on test states.
+
+    Returns:
+        1 where the quantity is a monotone function of the embedding, 0 where the mean of the test
+        states would do as well.
+
+    Example:
+        >>> z = np.linspace(-1, 1, 50)
+        >>> round(monotone_r2(z, np.exp(-3 * z), z, np.exp(-3 * z)), 6)
+        1.0
+    """
+    return _r2(test_values, monotone_fit(train, train_values, test))
+
+
+def residual_iqr(values: np.ndarray, predicted: np.ndarray) -> float:
+    """The interquartile range of what a fit leaves, as a share of that of the quantity itself.
+
+    A few states far off, as near the separatrix of a pendulum, do not move it.
+
+    Example:
+        >>> residual_iqr(np.arange(9.0), np.full(9, 4.0))
+        1.0
+    """
+    left, whole = (np.quantile(some, [0.25, 0.75]) for some in (values - predicted, values))
+    return float(np.ptp(left) / np.ptp(whole))
+
+
+def within_across(embeddings: np.ndarray, groups: np.ndarray) -> float:
+    """The variance of embeddings within orbits as a share of their whole variance.
+
+    `sum_i |z_i - mean_{g(i)}|^2 / sum_i |z_i - mean|^2`
+
+    Args:
+        embeddings: `(n, dim)` or `(n,)`.
+        groups: Orbit of each `(n,)`.
+
+    Returns:
+        In [0, 1]: 0 where all is conserved; 1 where orbits have nothing of their own, and where
+        nothing varies at all.
+
+    Raises:
+        TwofoldError: If the lengths differ.
+
+    Example:
+        >>> orbits = np.array([0, 0, 1, 1])
+        >>> within_across(np.array([1.0, 1.0, 5.0, 5.0]), orbits)
+        0.0
+        >>> within_across(np.array([1.0, 5.0, 1.0, 5.0]), orbits)
+        1.0
+    """
+    rows, orbit = _rows(embeddings, groups)
+    total = np.square(rows - rows.mean(axis=0)).sum()
+    if not total:
+        return 1.0
+    return float(np.square(rows - _means(rows, orbit)[orbit]).sum() / total)
+
+
+def drift(embeddings: np.ndarray, groups: np.ndarray, times: np.ndarray) -> float:
+    """How far embeddings wander along an orbit in the whole time, in deviations of all of them.
+
+    A straight line in time is fitted to the embeddings of each orbit; the root mean square of
+    what it climbs from the first to the last time of all is taken over orbits. What is constant
+    but for errors of the deviation e, at n times spread evenly, drifts by `e sqrt(12 / n)`.
+
+    Args:
+        embeddings: `(n, dim)` or `(n,)`.
+        groups: Orbit of each `(n,)`.
+        times: Time of each `(n,)`.
+
+    Returns:
+        >= 0.
+
+    Raises:
+        TwofoldError: If the lengths differ, or no orbit is seen at two times.
+
+    Example:
+        >>> orbit, time = np.repeat([0, 1], 3), np.tile([0.0, 1.0, 2.0], 2)
+        >>> drift(np.repeat([0.0, 1.0], 3), orbit, time)
+        0.0
+        >>> round(drift(orbit + time, orbit, time), 3)  # it climbs by 2
+        2.089
+    """
+    rows, orbit = _rows(embeddings, groups)
+    centred = np.asarray(times, np.float64)
+    if centred.shape != orbit.shape:
+        raise TwofoldError(f"times have shape {centred.shape} for {len(orbit)} states; one each")
+    span = np.ptp(centred)
+    centred = centred - _means(centred[:, None], orbit)[orbit, 0]
+    spread = np.bincount(orbit, centred**2)
+    seen = spread > 0
+    if not seen.any():
+        raise TwofoldError("no orbit is seen at two times; drift needs some of them")
+    moved = [np.bincount(orbit, centred * column)[seen] / spread[seen] for column in rows.T]
+    climbed = np.square(np.array(moved) * span).sum(axis=0).mean()
+    total = rows.var(axis=0).sum()
+    return float(np.sqrt(climbed / total)) if total else 0.0
+
+
+def orbit_dimension(states: np.ndarray, groups: np.ndarray, *, k: int = NEIGHBOURS) -> float:
+    """The dimension of the manifold that orbits fill.
+
+    With `r_j` the distance of a state from its j-th neighbour on the same orbit, the inverse is
+    the mean over states of `1/(k - 1) sum_{j < k} log(r_k / r_j)`: the maximum-likelihood
+    estimate from k neighbours, pooled over all states of all orbits. Where states are scarce, so
+    that the manifold bends within k neighbours, and where noise is as large as their distance, it
+    is off.
+
+    Args:
+        states: `(n, dim)`, all coordinates in like units.
+        groups: Orbit of each `(n,)`.
+        k: Neighbours, >= 2; orbits with fewer than k + 1 distinct states are left out.
+
+    Returns:
+        > 0; infinite if neighbours are all as far as each other.
+
+    Raises:
+        TwofoldError: If the lengths differ, or no orbit has as many states.
+
+    Example:
+        >>> angle = np.random.default_rng(0).uniform(0, 2 * np.pi, (20, 100))
+        >>> circles = np.stack([np.cos(angle), np.sin(angle)], axis=-1).reshape(-1, 2)
+        >>> round(orbit_dimension(circles, np.repeat(np.arange(20), 100)))
+        1
+
+    Reference: Levina and Bickel, 2004, NeurIPS 17; the pooled form: MacKay and Ghahramani, 2005.
+    """
+    return float(1 / np.concatenate(_inverse_dimensions(states, groups, k)).mean())
+
+
+def count_conserved(states: np.ndarray, groups: np.ndarray, *, k: int = NEIGHBOURS) -> Figure:
+    """How many independent quantities orbits conserve: `dim - orbit_dimension`.
+
+    An orbit in a phase space of `dim` dimensions is confined to where its conserved quantities
+    have the values that they have: each takes one dimension.
+
+    Args:
+        states: `(n, dim)`, all coordinates in like units, such as deviations.
+        groups: Orbit of each `(n,)`.
+        k: As of `orbit_dimension`.
+
+    Returns:
+        The number, not rounded, with its 95 % interval by a bootstrap over orbits.
+
+    Raises:
+        TwofoldError: As `orbit_dimension`.
+
+    Example:
+        >>> angle = np.random.default_rng(0).uniform(0, 2 * np.pi, (20, 100))
+        >>> circles = np.stack([np.cos(angle), np.sin(angle)], axis=-1).reshape(-1, 2)
+        >>> round(count_conserved(circles, np.repeat(np.arange(20), 100))["value"])
+        1
+
+    Reference: Liu and Tegmark, 2021, arXiv:2011.04698 (the count; its estimator is another).
+    """
+    per_orbit = _inverse_dimensions(states, groups, k)
+    totals = np.array([[inverse.sum(), len(inverse)] for inverse in per_orbit])
+    dim = np.asarray(states).reshape(len(states), -1).shape[1]
+    return bootstrap(lambda rows: dim - rows[:, 1].sum() / rows[:, 0].sum(), totals)
+
+
+def over_orbits(
+    statistic: Callable[[np.ndarray, np.ndarray], float], groups: np.ndarray, *, seed: int = 0
+) -> Figure:
+    """A statistic of states with its 95 % interval by a bootstrap over whole orbits.
+
+    States of one orbit go together, for they are far from independent.
+
+    Args:
+        statistic: Takes which states `(m,)`, and the orbit of each of them, whose copies count as
+            others.
+        groups: Orbit of each state `(n,)`.
+        seed: Chooses the resamples.
+
+    Returns:
+        The statistic of all states, its interval, and the number of orbits.
+
+    Example:
+        >>> values = np.array([1.0, 2.0, 5.0, 6.0])
+        >>> found = over_orbits(lambda rows, _: values[rows].mean(), np.array([0, 0, 1, 1]))
+        >>> found["value"], found["n"]
+        (3.5, 2)
+    """
+    orbit = np.unique(groups, return_inverse=True)[1]
+    counts = np.bincount(orbit)
+    starts, states = np.cumsum(counts) - counts, np.argsort(orbit, kind="stable")
+
+    def of_orbits(chosen: np.ndarray) -> float:
+        own = counts[chosen]
+        copy = np.repeat(np.arange(len(chosen)), own)
+        place = np.arange(own.sum()) - np.repeat(np.cumsum(own) - own, own)
+        return statistic(states[starts[chosen[copy]] + place], copy)
+
+    return bootstrap(of_orbits, np.arange(len(counts)), seed=seed)
+
+
+def quantity_figures(
+    train: tuple[np.ndarray, np.ndarray],
+    test: tuple[np.ndarray, np.ndarray],
+    groups: np.ndarray,
+    *,
+    seed: int = 0,
+) -> dict[str, Figure]:
+    """How well an embedding in one dimension tells a conserved quantity.
+
+    Args:
+        train: Embeddings `(n,)` that the monotone function is fitted to, and the quantity there.
+        test: Those that it is judged on `(m,)`, and the quantity there.
+        groups: Orbit of each of these `(m,)`.
+        seed: Chooses the resamples.
+
+    Returns:
+        `spearman`, absolute; `r2_monotone` and `iqr`, what is left of the fit.
+
+    Example:
+        >>> z, orbit = np.repeat(np.arange(9.0), 2), np.repeat(np.arange(9), 2)
+        >>> found = quantity_figures((z, z**3), (z, z**3), orbit)
+        >>> {name: round(figure["value"], 6) for name, figure in found.items()}
+        {'spearman': 1.0, 'r2_monotone': 1.0, 'iqr': 0.0}
+    """
+    asked, values = test
+    fitted = monotone_fit(*train, asked)
+    measures: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
+        "spearman": lambda rows, _: spearman_abs(asked[rows], values[rows]),
+        "r2_monotone": lambda rows, _: _r2(values[rows], fitted[rows]),
+        "iqr": lambda rows, _: residual_iqr(values[rows], fitted[rows]),
+    }
+    return {name: over_orbits(measure, groups, seed=seed) for name, measure in measures.items()}
+
+
+def in_one_dimension(*parts: np.ndarray, seed: int = 0) -> tuple[np.ndarray, ...]:
+    """Embeddings as places along the curve they lie on, if they have more than one dimension.
+
+    A spectral embedding of at most 2000 of all rows together, without any labels; the others are
+    placed where the nearest of these is.
+
+    Args:
+        *parts: Embeddings `(n, dim)` each, of one encoder.
+        seed: Chooses the rows.
+
+    Returns:
+        `(n,)` for each part.
+
+    Example:
+        >>> line = np.linspace(0, 1, 40)
+        >>> (places,) = in_one_dimension(np.stack([np.cos(line), np.sin(line)], axis=1))
+        >>> round(spearman_abs(places, line), 2)
+        1.0
+    """
+    ends = np.cumsum([len(part) for part in parts])[:-1]
+    rows = np.concatenate(parts)
+    if rows.shape[1] == 1:
+        return tuple(np.split(rows[:, 0], ends))
+    from sklearn.manifold import SpectralEmbedding
+    from sklearn.neighbors import KNeighborsRegressor
+
+    drawn = np.sort(np.random.default_rng(seed).permutation(len(rows))[:_DRAWN])
+    near = min(_NEAR, len(drawn) - 1)
+    spectral = SpectralEmbedding(1, n_neighbors=near, affinity="nearest_neighbors", random_state=0)
+    places = spectral.fit_transform(rows[drawn])[:, 0]
+    nearest = KNeighborsRegressor(1).fit(rows[drawn], places)
+    return tuple(np.split(nearest.predict(rows), ends))
+
+
+def _rank_correlation(first: np.ndarray, second: np.ndarray) -> float:
+    """Spearman's; 0 if either never changes."""
+    from scipy.stats import rankdata
+
+    ranks = [rankdata(column) - (len(column) + 1) / 2 for column in (first, second)]
+    norm = np.linalg.norm(ranks[0]) * np.linalg.norm(ranks[1])
+    return float(ranks[0] @ ranks[1] / norm) if norm else 0.0
+
+
+def _r2(values: np.ndarray, predicted: np.ndarray) -> float:
+    left, whole = np.square(values - predicted).sum(), np.square(values - values.mean()).sum()
+    return float(1 - left / whole)
+
+
+def _inverse_dimensions(states: np.ndarray, groups: np.ndarray, k: int) -> list[np.ndarray]:
+    """The estimate of every state, orbit by orbit."""
+    from scipy.spatial import KDTree
+
+    if k < 2:
+        raise TwofoldError(f"k is {k}; it takes two neighbours or more to compare distances")
+    rows, orbit = _rows(states, groups)
+    order = np.argsort(orbit, kind="stable")
+    found = []
+    for own in np.split(rows[order], np.flatnonzero(np.diff(orbit[order])) + 1):
+        distinct = np.unique(own, axis=0)
+        if len(distinct) > k:
+            distances = KDTree(distinct).query(distinct, k + 1)[0][:, 1:]
+            found.append(np.log(distances[:, -1:] / distances[:, :-1]).mean(axis=1))
+    if not found:
+        raise TwofoldError(f"no orbit has {k + 1} different states; give more of each, or lower k")
+    return found
+
+
+def _rows(embeddings: np.ndarray, groups: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Embeddings `(n, dim)` in float64, and the orbit of each, counted from 0."""
+    rows = np.asarray(embeddings, np.float64).reshape(len(embeddings), -1)
+    if len(rows) != len(groups) or not len(rows):
+        raise TwofoldError(
+            f"there are {len(rows)} embeddings and {len(groups)} groups; there must be one group "
+            "for each, and one or more"
+        )
+    return rows, np.unique(groups, return_inverse=True)[1]
+
+
+def _means(rows: np.ndarray, orbit: np.ndarray) -> np.ndarray:
+    """The mean of each orbit `(orbits, dim)`."""
+    sums = np.stack([np.bincount(orbit, column) for column in rows.T], axis=1)
+    return np.asarray(sums / np.bincount(orbit)[:, None])
+
+
+def _flat(embedding: np.ndarray, values: np.ndarray) -> np.ndarray:
+    if np.prod(np.shape(embedding)) != len(embedding) or len(embedding) != len(values):
+        raise TwofoldError(
+            f"embedding and values have shapes {np.shape(embedding)} and {np.shape(values)}; both "
+            "must be (n,): bring an embedding of more dimensions down with in_one_dimension"
+        )
+    return np.asarray(embedding).reshape(-1)
