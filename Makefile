@@ -4,7 +4,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 RUN := runs/demo
 
-.PHONY: venv demo test test-fast lint docs bench bench-methods bench-prescription bench-mt-slvr bench-few-labels clean
+.PHONY: venv demo test test-fast lint docs bench bench-methods bench-prescription bench-mt-slvr bench-few-labels bench-jets clean
 
 venv: .venv/ready
 
@@ -35,6 +35,7 @@ docs: .venv/ready
 # Peers live in an environment of their own; twofold itself is measured from .venv.
 bench: .venv/ready .venv-bench/ready
 	$(BIN)/python benchmarks/augment.py
+	$(BIN)/python benchmarks/jet_views.py
 	$(BIN)/python benchmarks/losses.py
 	$(BIN)/python benchmarks/knn.py
 	$(BIN)/python benchmarks/step.py
@@ -57,6 +58,10 @@ bench-mt-slvr: .venv/ready
 # 1 and 10 % of the labels after pretraining, and a student of the result; it goes on, too.
 bench-few-labels: .venv/ready
 	$(BIN)/python benchmarks/few_labels.py --jobs 2
+
+# Simulated jets beside what they should be like; it fails if they are not.
+bench-jets: .venv/ready
+	$(BIN)/python benchmarks/jets_physics.py
 
 .venv-bench/ready:
 	test -x .venv-bench/bin/python || $(PYTHON) -m venv .venv-bench

@@ -241,8 +241,10 @@ def test_names_with_brackets_and_colons_are_printed_as_they_are(tmp_path, place,
 def test_list_names_everything(capsys):
     assert run("list") == 0
     shown = capsys.readouterr().out
-    for name in ("simclr", "resnet-small", "timm/NAME", "motion_blur", "fashion-mnist"):
+    for name in ("simclr", "resnet-small", "timm/NAME", "motion_blur", "fashion-mnist", "jet"):
         assert re.search(rf"^  {name} +\S", shown, re.MULTILINE), name
+    assert {"domains", "augmentations (images)", "augmentations (jets)"} <= set(shown.splitlines())
+    assert shown.index("augmentations (jets)") < shown.index("  eta_flip")
 
 
 @pytest.mark.parametrize("flag", ["--help", "-h", "help"])

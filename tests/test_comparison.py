@@ -233,7 +233,7 @@ def test_cost_is_that_of_the_end(make):
     rows = {row.name: row.cells for row in found.table()["cost"]}
     assert rows == {
         "training seconds": ("62.3", ""),
-        "images/s": ("105", ""),
+        "items/s": ("105", ""),
         "parameters": ("110,928", ""),
         "steps": ("20", ""),
     }

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from sklearn.metrics import roc_auc_score
 
 import twofold
 from twofold import TwofoldError, recipes
@@ -134,6 +135,7 @@ def test_without_a_share_of_labels_none_is_looked_at(teacher, tmp_path):
 
 def test_numbers_are_taught_in_their_units(run, tmp_path):
     data = stripes("numbers", 200)
+    data = replace(data, test=replace(data.test, label_unit="mm"))
     finetune(run, data=data, out=tmp_path / "t", epochs=6, **TUNED)
     mixed = {"teacher_share": 0.5, "epochs": 8, **QUICK}
     student = distill(tmp_path / "t", data=data, out=tmp_path / "s", **mixed)
@@ -144,6 +146,22 @@ def test_numbers_are_taught_in_their_units(run, tmp_path):
     assert figures["r2"]["value"] > 0.5
     assert "r2_teacher" in figures
     assert "agreement" not in figures
+    assert figures["mae"]["unit"] == figures["rmse_teacher"]["unit"] == "mm"
+
+
+def test_two_classes_have_an_auc_beside_the_teachers(run, tmp_path):
+    train, test = (
+        replace(part, labels=(part.labels > 0).astype(np.int64), label_names=("top", "below"))
+        for part in (stripes().train, stripes().test)
+    )
+    data = replace(stripes(), train=train, test=test)
+    finetune(run, data=data, out=tmp_path / "t", epochs=3, **TUNED)
+    student = distill(tmp_path / "t", data=data, out=tmp_path / "s", epochs=1, **QUICK)
+    figures, scores = found(tmp_path / "s"), student.probabilities(test.items)[:, 1]
+    area = roc_auc_score(test.labels, scores)
+    assert figures["auc"]["value"] == pytest.approx(area, abs=1e-3)
+    assert figures["auc_teacher"]["value"] > 0.6
+    assert figures["protocol"]["auc"] == "counts below as positive; DeLong, over test items"
 
 
 def test_a_stopped_run_goes_on_to_the_same_bits(teacher, tmp_path, interrupted_at):

@@ -112,13 +112,15 @@ def test_data_are_opened_with_the_split_of_the_run(run, tmp_path):
 
 def test_baselines_are_left_out_on_demand(run):
     figures = run.evaluate(baselines=False, probes=["linear"], quiet=True)
-    assert set(figures["linear"]) == {"accuracy", "protocol"}
+    assert set(figures["linear"]) == {"accuracy", "auc", "protocol"}
 
 
 def test_an_encoder_by_name_is_compared_with_other_random_weights():
     data = images()
     found = evaluate_by_name("resnet-small", [data], probes=["knn"], seed=4, quiet=True)
-    assert set(found["knn"]) == {"accuracy", "accuracy_raw", "accuracy_untrained", "protocol"}
+    assert set(found["knn"]) == {"protocol"} | {
+        f"{metric}{end}" for metric in ("accuracy", "auc") for end in ("", "_raw", "_untrained")
+    }
     assert found == evaluate_by_name("resnet-small", [data], probes=["knn"], seed=4, quiet=True)
     network = twofold.build_encoder("resnet-small", channels=1, image_size=8)
     by_hand = evaluate(network, data, measure(data.train.items), probes=["knn"])

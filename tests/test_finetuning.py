@@ -1,18 +1,20 @@
 """Fine-tuning: which labels are used, what moves, which epoch is kept, what is written down."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from sklearn.metrics import roc_auc_score
 from torch import nn
 
 import twofold
 from twofold import TwofoldError
 from twofold.config import load_config
 from twofold.domains import Data, Source
-from twofold.finetuning import Fixed, divide, finetune
+from twofold.finetuning import Fixed, divide, finetune, judge
 from twofold.folder import read_metrics
 from twofold.tuned import load_tuned
 from twofold.tuning import Tuning
@@ -68,6 +70,7 @@ def test_a_classifier_learns_and_is_read_back(run, tmp_path):
 
 def test_numbers_come_in_their_units(run, tmp_path):
     data = bands("numbers", 200)
+    data = replace(data, test=replace(data.test, label_unit="GeV"))
     tuned = finetune(run, data=data, out=tmp_path / "f", epochs=12, **QUICK)
     assert not tuned.classifies
     predicted, true = tuned.predict(data.test.items), data.test.labels
@@ -75,8 +78,39 @@ def test_numbers_come_in_their_units(run, tmp_path):
     assert found["mae"]["value"] == pytest.approx(np.abs(predicted - true).mean(), rel=1e-4)
     assert found["r2"]["value"] > 0.5
     assert found["mae"]["ci95"][0] < found["mae"]["value"] < found["mae"]["ci95"][1]
+    assert [found[name].get("unit") for name in ("mae", "rmse", "r2")] == ["GeV", "GeV", None]
     with pytest.raises(TwofoldError, match="regresses numbers; use predict"):
         tuned.probabilities(data.test.items)
+
+
+def test_two_classes_have_an_auc_beside_its_baseline(run, tmp_path):
+    names = ("dim", "bright")
+    train, test = (
+        replace(part, labels=(part.labels > 1035).astype(np.int64), label_names=names)
+        for part in (bands("numbers").train, bands("numbers").test)
+    )
+    data = replace(bands(), train=train, test=test)
+    tuned = finetune(run, data=data, out=tmp_path / "f", epochs=2, baseline=True, **QUICK)
+    found = figures(tmp_path / "f")
+    scores = tuned.probabilities(test.items)[:, 1]
+    assert found["auc"]["value"] == pytest.approx(roc_auc_score(test.labels, scores), abs=1e-3)
+    assert found["auc_baseline"]["n"] == 60
+    assert found["protocol"]["auc"] == "counts bright as positive; DeLong, over test items"
+    one = replace(test, labels=np.ones(60, np.int64))
+    figures_of_one, words = judge(tuned.outputs(test.items), one, 0)
+    assert list(figures_of_one) == ["accuracy"]
+    assert words["auc"].startswith("none: every item is of class 1")
+
+
+def test_a_network_without_norms_is_tuned_with_layer_decay(tmp_path):
+    options = {"encoder": "resnet15", "epochs": 1, **QUICK}
+    twofold.pretrain("simclr", data=source(48, 0).items, out=tmp_path / "a", **options)
+    how = {"layer_decay": 0.01, "epochs": 1, **QUICK}
+    finetune(tmp_path / "a", data=bands(count=48), out=tmp_path / "f", **how)
+    before, after = (load_file(tmp_path / name / "encoder.safetensors") for name in ("a", "f"))
+    moved = {name: float((after[name] - before[name]).abs().max()) for name in before}
+    last, first = moved["layer3.2.conv2.weight"], moved["conv1.weight"]
+    assert 0 <= first < 1e-6 < last
 
 
 def test_several_numbers_are_judged_one_by_one(run, tmp_path):

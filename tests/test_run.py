@@ -166,9 +166,7 @@ def test_a_network_of_the_user_s_own_is_evaluated_beside_an_untrained_copy(tmp_p
     run = twofold.pretrain("simclr", data=data, out=tmp_path / "run", **own(encoder=Small()))
     figures = run.evaluate(quiet=True)
     assert figures["knn"].keys() == {
-        "accuracy",
-        "accuracy_raw",
-        "accuracy_untrained",
+        *(f"{metric}{of}" for metric in ("accuracy", "auc") for of in ("", "_raw", "_untrained")),
         "protocol",
     }
     assert figures == twofold.Run(tmp_path / "run").evaluate(data, backbone=Small(), quiet=True)

@@ -7,7 +7,7 @@ from .config import Config as Config
 from .distillation import distill as distill
 from .domains import Data as Data
 from .domains import Source as Source
-from .domains.image import open_data as open_data
+from .domains import open_data as open_data
 from .embeddings import Embeddings as Embeddings
 from .embeddings import read_embeddings as read_embeddings
 from .embeddings import write_embeddings as write_embeddings

@@ -39,6 +39,15 @@ def take(args: list[str], flag: str) -> tuple[str, list[str]]:
     return args[at + 1], args[:at] + args[at + 2 :]
 
 
+def domain_in(args: list[str]) -> str:
+    """The domain that --domain names, or that the data of --data are of."""
+    from twofold.domains.names import domain_by_name, told
+
+    if has(args, "--domain"):
+        return domain_by_name(take(args, "--domain")[0]).name
+    return told(take(args, "--data")[0]) if has(args, "--data") else "image"
+
+
 def resumed(args: list[str], command: str) -> tuple[Config, Path]:
     """The run that --resume names and its configuration, if `command` began it."""
     from twofold.config import load_config

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,16 +11,20 @@ from torch import nn
 
 from twofold.adapters import Adapted, adapt
 from twofold.augment import Target, Views
+from twofold.config import load_config
 from twofold.domains import Source
+from twofold.domains.names import domain_by_name
 from twofold.errors import TwofoldError
+from twofold.folder import CONFIG
 from twofold.method import Method
 from twofold.networks import build_encoder, check_reads
 from twofold.objectives import Known
-from twofold.recipes import RECIPES, Recipe
+from twofold.positives import Groups
+from twofold.recipes import RECIPES, Recipe, recipe_by_name
 
 
 def for_channels(recipe: Recipe, channels: int) -> Recipe:
-    """`recipe` without what it would keep or forget but such images cannot have.
+    """`recipe` without what it would keep or forget but such items cannot have.
 
     Raises:
         TwofoldError: If it is the user who asks for that, not the recipe as it comes.
@@ -29,11 +35,13 @@ def for_channels(recipe: Recipe, channels: int) -> Recipe:
         if word in {"sensitive", "both", "blind"}
         and recipe.augmentations[name].for_channels(channels) is None
     }
-    given = RECIPES[recipe.name]().prescription if recipe.name in RECIPES else {}
+    known = recipe.name in RECIPES
+    given = recipe_by_name(recipe.name, recipe.domain).prescription if known else {}
+    items = domain_by_name(recipe.domain).items
     for name, word in absent.items():
         if given.get(name) != word:
             raise TwofoldError(
-                f"{name} is prescribed {word!r}, but it changes nothing in images of {channels} "
+                f"{name} is prescribed {word!r}, but it changes nothing in {items} of {channels} "
                 f"channel{'s' if channels > 1 else ''}; say 'off'"
             )
     return recipe.without(absent.keys())
@@ -53,6 +61,51 @@ def build_views(recipe: Recipe, source: Source, seed: int) -> Views:
         asymmetry=recipe.asymmetry,
         repeats=recipe.repeats,
         select=recipe.select,
+        renderer=domain_by_name(recipe.domain).tools.render,
+    )
+
+
+def find_groups(recipe: Recipe, source: Source, views: Views, seed: int) -> Groups | None:
+    """The groups whose items are positives of each other; None where views are of one item.
+
+    A group of one item takes part if two views of that item can differ.
+
+    Raises:
+        TwofoldError: If the items have no groups, or none of them has two items; or if labels
+            differ within a group and are learned from.
+    """
+    if recipe.positives == "augmentations":
+        return None
+    if source.groups is None:
+        raise TwofoldError(
+            f"positives is 'group', but '{source.name}' has no groups; name the array that holds "
+            "them, or the column of a folder's metadata.csv, with --group-key"
+        )
+    groups = Groups(source.groups, num_views=recipe.all_views, seed=seed, alone=views.differ)
+    learns = (o.uses_labels and len(o.reads) > 1 for o in recipe.learned.values())
+    if source.labels is not None and any(learns):
+        _check_labels_within(source.groups, source.labels, recipe.name)
+    return groups
+
+
+def _check_labels_within(groups: np.ndarray, labels: np.ndarray, recipe: str) -> None:
+    _, first, number = np.unique(groups, return_index=True, return_inverse=True)
+    mixed = groups[(labels != labels[first][number]).reshape(len(labels), -1).any(axis=1)]
+    if len(mixed):
+        raise TwofoldError(
+            f"labels differ within group {mixed[0]!s}, but {recipe} takes its items for one class; "
+            "take a recipe without labels, or say positives 'augmentations'"
+        )
+
+
+def about_groups(groups: Groups) -> tuple[str, ...]:
+    """What there is to say about groups of one item, if there are any."""
+    if not groups.num_single:
+        return ()
+    left_out = len(groups) < groups.num_found
+    becomes = "left out, for their views would be alike" if left_out else "paired with themselves"
+    return (
+        f"{groups.num_single:,} of {groups.num_found:,} groups have one item: they are {becomes}",
     )
 
 
@@ -107,6 +160,23 @@ def check_views(recipe: Recipe, network: nn.Module, channels: int, size: int) ->
     """Refuses a network that cannot read images of a size, or the views made of them."""
     for side in {size, *recipe.view_sizes(size)}:
         check_reads(network, channels=channels, size=side)
+
+
+def with_input(recipe: Recipe, begun: Path) -> Recipe:
+    """`recipe` with the input of the run that it goes on from, if `begun` is one's folder.
+
+    Raises:
+        TwofoldError: If another input was asked for than the encoder has learned to read.
+    """
+    if not (begun / CONFIG).exists():
+        return recipe
+    known = load_config(begun / CONFIG).recipe.input
+    if recipe.input not in (known, domain_by_name(recipe.domain).input):
+        raise TwofoldError(
+            f"input is {recipe.input}, but {begun} has learned to read items as {known}; leave "
+            "input out"
+        )
+    return replace(recipe, input=known)
 
 
 def add_adapters(

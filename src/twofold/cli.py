@@ -25,6 +25,7 @@ COMMANDS = (
     "study",
     "export",
     "runs",
+    "simulate",
     "list",
 )
 """Each is a module of `twofold.commands`."""
@@ -52,9 +53,11 @@ twofold learns representations from unlabelled data.
   twofold study --resume FOLDER                go on with a study that was stopped
   twofold export RUN --out FILE                for torchvision, timm, ONNX or torch.export
   twofold runs [FOLDER]                        a table of all runs: --sort COLUMN
+  twofold simulate jets --n N --out FILE.h5    jets of two classes, from Pythia 8 and FastJet
+  twofold simulate pendulum --out FILE.h5      orbits, also of a double-pendulum, kepler and more
   twofold list                                 recipes, encoders, augmentations, data names
 
-Every command has --help. D is a name, a folder of images, or a .npy, .npz or .h5 file.
+Every command has --help. D is a name, a folder, or a .npy, .npz or .h5 file.
 """
 
 

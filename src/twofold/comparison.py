@@ -20,7 +20,7 @@ Figure = Mapping[str, Any]
 _MARK = "*"
 _COST: dict[str, Callable[[Mapping[str, Any]], float | None]] = {
     "training seconds": lambda last: _rounded(last.get("elapsed"), 1),
-    "images/s": lambda last: _rounded(last.get("images_per_s")),
+    "items/s": lambda last: _rounded(last.get("images_per_s")),
     "parameters": lambda last: last.get("parameters"),
     "steps": lambda last: last.get("step"),
 }
@@ -54,7 +54,7 @@ class Comparison:
     judged_on: tuple[str | None, ...]
     """The data behind the figures of each run, in words."""
     cost: Mapping[str, tuple[float | None, ...]]
-    """What each run took so far; `images/s` is the median over its steps."""
+    """What each run took so far; `items/s` is the median over its steps."""
     remarks: tuple[str, ...]
     """What to know before comparing, one line each."""
 

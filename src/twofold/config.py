@@ -16,7 +16,7 @@ import yaml
 from twofold.distilling import Distilling
 from twofold.errors import TwofoldError, unknown
 from twofold.folder import write_atomically
-from twofold.recipes import RECIPES, Recipe
+from twofold.recipes import RECIPES, Recipe, recipe_by_name
 from twofold.tuning import Tuning
 
 
@@ -25,17 +25,21 @@ class DataConfig:
     """Where the items come from."""
 
     data: str = ""
-    """A name (twofold list), a folder of images, or a .npy, .npz or .h5 file."""
+    """A name (twofold list), a folder of images or of .h5 files, or a .npy, .npz or .h5 file."""
     key: str | None = None
     """Array to read from an .npz or .h5 file."""
     label_key: str | None = None
     """Array of labels in an .npz or .h5 file."""
+    group_key: str | None = None
+    """Array of groups in an .npz or .h5 file, or column of the metadata.csv of a folder: items of
+    a group are never split, and may be positives."""
     test: str | None = None
     """Folder or file of test items; part of the data is split off if none."""
     test_fraction: float = 0.2
     """Share of the items split off for testing where no split is given, in (0, 1)."""
     image_size: int | None = None
-    """Height and width in pixels at which folders are decoded; their own if they share one."""
+    """Height and width in pixels at which folders of images are decoded; their own if they share
+    one."""
 
     def __post_init__(self) -> None:
         if not 0 < self.test_fraction < 1:
@@ -122,11 +126,13 @@ def load_config(path: Path, recipe: Recipe | None = None) -> Config:
     if not isinstance(plain, dict) or not isinstance(plain.get("recipe"), dict):
         raise TwofoldError(f"{path} describes no run; it needs a recipe with a name")
     name = str(plain["recipe"].get("name"))
+    domain = plain["recipe"].get("domain", "image")
     if recipe is None and name not in RECIPES:
         refusal = unknown("recipe", name, RECIPES)
         raise TwofoldError(f"{refusal}; a recipe of your own must be handed over in Python")
     found = plain.pop("found", {})
-    recipe = _with_objectives(recipe or RECIPES[name](), plain["recipe"].get("objectives"))
+    recipe = recipe or recipe_by_name(name, domain)
+    recipe = _with_objectives(recipe, plain["recipe"].get("objectives"))
     config: Config = from_plain(Config(recipe=recipe), plain)
     return dataclasses.replace(config, found=found)
 

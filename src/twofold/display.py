@@ -70,7 +70,7 @@ class Console:
             TextColumn("epoch {task.fields[epoch]}"),
             BarColumn(),
             TextColumn("{task.fields[loss]}"),
-            TextColumn("{task.fields[rate]:.0f} images/s"),
+            TextColumn("{task.fields[rate]:.0f} items/s"),
             TimeElapsedColumn(),
             TimeRemainingColumn(),
             console=self._rich,
@@ -128,7 +128,7 @@ class _Training:
         rate = self._last.get("images_per_s", 0.0)
         self._console._print(
             f"epoch {record['epoch']}: {losses}{accuracy}; {record['health']['verdict']}; "
-            f"{rate:.0f} images/s"
+            f"{rate:.0f} items/s"
         )
 
 

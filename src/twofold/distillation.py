@@ -12,7 +12,14 @@ import numpy as np
 import torch
 from torch import nn
 
-from twofold.assembly import build_views, check_views, find_known, for_channels, new_network
+from twofold.assembly import (
+    build_views,
+    check_views,
+    find_known,
+    for_channels,
+    new_network,
+    with_input,
+)
 from twofold.choice import Choice
 from twofold.config import Config, Settings, change, load_config
 from twofold.display import Console
@@ -87,8 +94,9 @@ def distill(
 
     Reference: Chen et al., 2020, arXiv:2006.10029.
     """
-    recipe = recipe_by_name(recipe) if isinstance(recipe, str) else recipe
     before = load_config(check_run(Path(teacher)) / CONFIG)
+    if isinstance(recipe, str):
+        recipe = recipe_by_name(recipe, before.recipe.domain)
     objectives = as_asked(recipe.objectives, temperature=temperature, teacher_share=teacher_share)
     whole = Config(
         recipe=replace(recipe, objectives=objectives, encoder=student or recipe.encoder),
@@ -103,7 +111,8 @@ def distill(
     whole = change(whole, changes)
     folder = Path(out)
     check_new(folder, overwrite=overwrite)
-    opened = None if named else open_config(whole.data, whole.settings.seed, data)
+    seed = whole.settings.seed
+    opened = None if named else open_config(whole.data, seed, recipe.domain, data)
     teach(whole, folder, data=opened, backbone=backbone, overwrite=overwrite, quiet=quiet)
     return load_tuned(folder)
 
@@ -126,14 +135,15 @@ def teach(
     console, settings, lessons = Console(quiet=quiet), whole.settings, _lessons(whole)
     teacher = load_tuned(check_run(lessons), backbone=backbone)
     preprocess, digest = teacher.encoder.preprocess, _digest(whole, teacher)
-    data = data or open_config(whole.data, settings.seed)
+    data = data or open_config(whole.data, settings.seed, whole.recipe.domain)
     _check_items(whole, teacher, data)
     trained, labelled = replace(data.train, labels=None, label_names=()), None
     if _objective(whole.recipe).teacher_share < 1:
         trained, labelled = data.train, labels_had(lessons, data.train)
 
     hardware = find_hardware(whole)
-    recipe = replace(whole.recipe, view_size=whole.recipe.view_size or preprocess.size)
+    recipe = with_input(whole.recipe, lessons)
+    recipe = replace(recipe, view_size=recipe.view_size or preprocess.size)
     recipe, remarks = with_batches(for_channels(recipe, trained.channels), len(trained))
     whole = record(replace(whole, recipe=recipe), data, preprocess, hardware, recipe.encoder)
     labels = 0 if labelled is None else int(labelled.sum())
@@ -225,18 +235,20 @@ def _judge(student: Tuned, teacher: Tuned, data: Data, whole: Config) -> dict[st
     found: dict[str, Any] = {}
     test, objective = data.test, _objective(whole.recipe)
     device = find_hardware(whole).device
-    own, taught = (network.predict(test.items, device=device) for network in (student, teacher))
+    own, taught = (network.outputs(test.items, device=device) for network in (student, teacher))
+    words: dict[str, str] = {}
     if test.label_names == teacher.label_names and bool(test.classes) == teacher.classifies:
-        found |= judge(own, test, whole.settings.seed)
-        reached = judge(taught, test, whole.settings.seed)
-        found |= {f"{name}_teacher": figure for name, figure in reached.items()}
+        figures, words = judge(own, test, whole.settings.seed)
+        reached, _ = judge(taught, test, whole.settings.seed)
+        found |= figures | {f"{name}_teacher": figure for name, figure in reached.items()}
     if teacher.classifies:
-        found["agreement"] = accuracy(own, taught)
+        found["agreement"] = accuracy(own.argmax(dim=1), taught.argmax(dim=1))
     found["protocol"] = {
         "teacher": str(_lessons(whole)),
         "temperature": objective.temperature,
         "teacher_share": objective.teacher_share,
         "labels": whole.found["labels"],
+        **words,
         "data": data.name,
         "fingerprint": test.fingerprint(),
         "test_items": len(test),

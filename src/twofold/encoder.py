@@ -18,8 +18,9 @@ from twofold.erasure import Eraser
 from twofold.errors import TwofoldError
 from twofold.evaluate.features import features
 from twofold.folder import CONFIG, ENCODER, ERASERS, PROJECTOR
+from twofold.items import Items
 from twofold.networks import build_encoder, mlp, mlp_arguments, num_features
-from twofold.preprocess import Preprocess
+from twofold.preprocess import Preprocess, read_preprocess
 from twofold.reading import ALL, FEATURES, Reading, Readings
 
 T = TypeVar("T", bound=nn.Module)
@@ -77,7 +78,7 @@ class Encoder(nn.Module):
 
     def embed(
         self,
-        items: np.ndarray | Tensor,
+        items: Items | Tensor,
         *,
         route: str = ALL,
         layer: str = FEATURES,
@@ -136,13 +137,7 @@ def load(run: str | Path, *, backbone: nn.Module | None = None) -> Encoder:
     Raises:
         TwofoldError: If there is no finished encoder, the file is damaged, or a network is needed.
     """
-    path = Path(run)
-    path = path / ENCODER if path.is_dir() else path
-    if not path.exists() and (path.parent / CONFIG).exists():
-        raise TwofoldError(
-            f"{path.parent} has no encoder yet; finish it with "
-            f"`twofold pretrain --resume {path.parent}`"
-        )
+    path = _file(run)
     tensors, facts = load_tensors(path)
     spec = facts["spec"]
     if backbone is None and spec is None:
@@ -155,12 +150,27 @@ def load(run: str | Path, *, backbone: nn.Module | None = None) -> Encoder:
     except RuntimeError as error:
         reason = str(error).splitlines()[-1].strip()
         raise TwofoldError(f"{path} does not fit the network: {reason}") from None
-    preprocess = facts["preprocess"]
-    for name in ("mean", "std"):
-        preprocess[name] = tuple(preprocess[name])
     projector = _load_projector(path.with_name(PROJECTOR))
     erasers = _load_erasers(path.with_name(ERASERS))
-    return Encoder(network.eval(), Preprocess(**preprocess), spec, projector, erasers)
+    return Encoder(network.eval(), read_preprocess(facts["preprocess"]), spec, projector, erasers)
+
+
+def domain_of(run: str | Path) -> str:
+    """What kind of items the encoder of a run reads, or that of an `encoder.safetensors`."""
+    facts: dict[str, Any] = load_tensors(_file(run))[1]["preprocess"]
+    return str(facts.get("domain", "image"))
+
+
+def _file(run: str | Path) -> Path:
+    """The encoder's file; refuses a run that has none yet."""
+    path = Path(run)
+    path = path / ENCODER if path.is_dir() else path
+    if not path.exists() and (path.parent / CONFIG).exists():
+        raise TwofoldError(
+            f"{path.parent} has no encoder yet; finish it with "
+            f"`twofold pretrain --resume {path.parent}`"
+        )
+    return path
 
 
 def build(spec: Mapping[str, Any]) -> nn.Module:
@@ -193,9 +203,9 @@ def _load_erasers(path: Path) -> dict[str, Eraser]:
     return erasers
 
 
-def untrained(encoder: Encoder, *, seed: int) -> nn.Module:
+def untrained(encoder: Encoder, *, seed: int, layer: str = FEATURES) -> nn.Module:
     """The same network before any training, every route of it: the baseline to beat."""
-    return renewed(encoder, seed=seed).reading()
+    return renewed(encoder, seed=seed).reading(layer=layer)
 
 
 def renewed(encoder: Encoder, *, seed: int) -> Encoder:

@@ -15,7 +15,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import nn
 
-from twofold.domains.image import open_data
+from twofold.domains.open import open_data
 from twofold.encoder import Encoder
 from twofold.errors import TwofoldError
 from twofold.folder import ENCODER
@@ -48,7 +48,8 @@ class SelfSupervisedEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, B
         device: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`.
         out: Folder to keep the run in, with its checkpoints and metrics; none is kept if None.
         verbose: Whether to show the training on standard error.
-        options: Further options of `twofold.pretrain`, by name.
+        options: Further options of `twofold.pretrain`, by name; with the `domain` of an `X` that
+            holds no images.
 
     Attributes:
         encoder_: The trained `Encoder`.
@@ -109,10 +110,15 @@ class SelfSupervisedEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, B
         """
         images = self._images(X, fitting=True)
         self.image_shape_ = images.shape[1:]
-        recipe = recipe_by_name(self.recipe) if isinstance(self.recipe, str) else self.recipe
+        options = dict(self.options or {})
+        domain = options.pop("domain", "image")
+        recipe = self.recipe
+        recipe = recipe_by_name(recipe, domain) if isinstance(recipe, str) else recipe
         learns = any(objective.uses_labels for objective in recipe.objectives.values())
         labels = np.asarray(y) if learns and y is not None else None
-        data = open_data(images, labels=labels, test=images, test_labels=labels)
+        data = open_data(
+            images, domain=recipe.domain, labels=labels, test=images, test_labels=labels
+        )
         given = {"epochs": self.epochs, "batch_size": self.batch_size}
         with tempfile.TemporaryDirectory() as temporary:
             run = pretrain(
@@ -122,7 +128,7 @@ class SelfSupervisedEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, B
                 encoder=copy.deepcopy(self.encoder),
                 quiet=not self.verbose,
                 **{
-                    **(self.options or {}),
+                    **options,
                     **{name: value for name, value in given.items() if value is not None},
                     "seed": self._seed(),
                     "device": self.device,

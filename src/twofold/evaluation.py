@@ -15,7 +15,8 @@ from torch import nn
 from twofold.augment import Views
 from twofold.display import Console
 from twofold.domains import Data, Source, split
-from twofold.domains.image.open import _with_common_classes
+from twofold.domains.names import check_domain, domain_by_name
+from twofold.domains.pairing import with_common_classes
 from twofold.embeddings import Embeddings, read_embeddings
 from twofold.encoder import Encoder, untrained
 from twofold.errors import TwofoldError
@@ -26,7 +27,8 @@ from twofold.evaluate.protocol import Evaluation, fitting
 from twofold.folder import ARTEFACTS, read_evaluation, write_atomically, write_down
 from twofold.hardware import detect
 from twofold.networks import build_encoder, check_reads
-from twofold.preprocess import Preprocess, measure
+from twofold.preprocess import Preprocess
+from twofold.reading import FEATURES
 
 TRANSFER = "transfer"
 """Where `evaluation.json` keeps the figures of several sets of data, by their names."""
@@ -37,6 +39,7 @@ def evaluate_encoder(
     sets: Sequence[Data],
     *,
     views: Callable[[Data], Views] | None = None,
+    layer: str = FEATURES,
     baselines: bool = True,
     seed: int = 0,
     device: str = "cpu",
@@ -49,6 +52,7 @@ def evaluate_encoder(
         encoder: A trained encoder.
         sets: Data of the shape and type it was trained on.
         views: How the training makes views of some data.
+        layer: Of the encoder, what is judged.
         baselines: Whether raw input and the untrained network are compared with.
         seed: Of the untrained network and of all draws.
         device: Where to compute.
@@ -60,16 +64,18 @@ def evaluate_encoder(
     """
     for data in sets:
         _check_fits(data, encoder.preprocess)
-    fresh = untrained(encoder, seed=seed) if baselines else None
+    judged = encoder.reading(layer=layer)
+    fresh = untrained(encoder, seed=seed, layer=layer) if baselines else None
     return _each(
         sets,
         lambda data, progress: evaluate(
-            encoder.reading(),
+            judged,
             data,
             encoder.preprocess,
             untrained=fresh,
             raw=baselines,
             views=None if views is None else views(data),
+            layer=layer,
             seed=seed,
             device=device,
             progress=progress,
@@ -111,7 +117,7 @@ def evaluate_by_name(
     console = Console(quiet=quiet)
 
     def judged(data: Data, progress: Callable[[str], object]) -> Evaluation:
-        preprocess = measure(data.train.items)
+        preprocess = domain_by_name(data.train.domain).tools.measure(data.train.items)
         return evaluate(
             _network(name, data, preprocess, seed, pretrained=pretrained),
             data,
@@ -186,7 +192,7 @@ def open_embeddings(
                 f"{paths[1]} holds embeddings of {second.dim} features and {paths[0]} of "
                 f"{first.dim}; both must be of one encoder"
             )
-        train, test = _with_common_classes(_source(name, first), _source(paths[1].stem, second))
+        train, test = with_common_classes(_source(name, first), _source(paths[1].stem, second))
         note = f"{paths[0]} to train on, {paths[1]} to test on"
     elif part is not None and len(set(part.tolist())) == 2:
         train, test = (_source(name, first, part == which) for which in ("train", "test"))
@@ -252,11 +258,14 @@ def _check_fits(data: Data, preprocess: Preprocess) -> None:
         preprocess.unit(data.train.items[:1])
     except TwofoldError as error:
         raise TwofoldError(f"'{data.name}' does not fit: {error}") from None
+    check_domain(data, preprocess.domain)
     shape, size = f"{data.train.height}x{data.train.width}", preprocess.size
     if min(data.train.height, data.train.width) != size:
+        items = domain_by_name(preprocess.domain).items
+        hint = f" (--image-size {size} for a folder)" if preprocess.domain == "image" else ""
         raise TwofoldError(
-            f"'{data.name}' does not fit: its images are {shape} pixels and this encoder reads "
-            f"{size}x{size}; give images of that size (--image-size {size} for a folder)"
+            f"'{data.name}' does not fit: its {items} are {shape} pixels and this encoder reads "
+            f"{size}x{size}; give {items} of that size{hint}"
         )
 
 

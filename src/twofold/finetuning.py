@@ -13,15 +13,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from twofold.assembly import build_views, find_known, for_channels
+from twofold.assembly import build_views, find_known, for_channels, with_input
 from twofold.choice import Choice, Measure
 from twofold.config import Config, change, load_config
 from twofold.display import Console
 from twofold.distributed import refuse_several
 from twofold.domains import Data, Source
-from twofold.encoder import Encoder, load, renewed
+from twofold.encoder import Encoder, domain_of, load, renewed
 from twofold.errors import TwofoldError
-from twofold.evaluate import accuracy, draw_labels, features, figures_by_target
+from twofold.evaluate import accuracy, class_figures, draw_labels, features, figures_by_target
 from twofold.evaluate.intervals import Figure
 from twofold.folder import (
     BASELINE,
@@ -92,7 +92,7 @@ def finetune(
         >>> tuned.predict(images)  # doctest: +SKIP
         array([3, 0, 9])
     """
-    recipe = recipe_by_name(recipe) if isinstance(recipe, str) else recipe
+    recipe = recipe_by_name(recipe, domain_of(run)) if isinstance(recipe, str) else recipe
     whole = Config(recipe=recipe, tuning=Tuning(start=str(run)))
     if data is None:
         whole = replace(whole, data=load_config(check_run(Path(run)) / CONFIG).data)
@@ -102,7 +102,7 @@ def finetune(
     whole = change(whole, changes)
     folder = Path(out)
     check_new(folder, overwrite=overwrite)
-    opened = None if named else open_config(whole.data, whole.settings.seed, data)
+    opened = None if named else open_config(whole.data, whole.settings.seed, recipe.domain, data)
     tune(whole, folder, data=opened, backbone=backbone, overwrite=overwrite, quiet=quiet)
     return load_tuned(folder, backbone=backbone)
 
@@ -122,21 +122,22 @@ def tune(
     `folder/baseline`. What both reach on the test items goes to `evaluation.json`.
     """
     assert whole.tuning is not None
-    data = data or open_config(whole.data, whole.settings.seed)
+    data = data or open_config(whole.data, whole.settings.seed, whole.recipe.domain)
     outcome = _train(whole, folder, data, backbone, overwrite=overwrite, quiet=quiet)
     if not outcome.finished:
         return outcome
-    figures = _reached(folder, data, backbone, whole)
+    figures, words = _reached(folder, data, backbone, whole)
     if whole.tuning.baseline:
         tuning = replace(whole.tuning, scratch=True, baseline=False)
         scratch, below = replace(whole, tuning=tuning), folder / BASELINE
         outcome = _train(scratch, below, data, backbone, quiet=quiet)
         if not outcome.finished:
             return outcome
-        reached = _reached(below, data, backbone, whole)
+        reached, _ = _reached(below, data, backbone, whole)
         figures |= {f"{name}_baseline": figure for name, figure in reached.items()}
     protocol = {
         **dataclasses.asdict(whole.tuning),
+        **words,
         "data": data.name,
         "fingerprint": data.test.fingerprint(),
         "test_items": len(data.test),
@@ -146,21 +147,21 @@ def tune(
     return outcome
 
 
-def judge(predictions: np.ndarray, test: Source, seed: int) -> dict[str, Figure]:
-    """How good predictions for the test items are: accuracy, or figures of regression."""
+def judge(outputs: Tensor, test: Source, seed: int) -> tuple[dict[str, Figure], dict[str, str]]:
+    """How good logits of the test items are, or numbers: their figures, and words on those."""
     if test.labels is None:
-        return {}
+        return {}, {}
     if test.classes:
-        return {"accuracy": accuracy(predictions, test.labels)}
-    return figures_by_target(predictions, test.labels, seed=seed)
+        return class_figures(outputs, test.labels, test.label_names)
+    return figures_by_target(outputs, test.labels, seed=seed, unit=test.label_unit), {}
 
 
 def _reached(
     folder: Path, data: Data, backbone: nn.Module | None, whole: Config
-) -> dict[str, Figure]:
+) -> tuple[dict[str, Figure], dict[str, str]]:
     """What a fine-tuned run reaches on the test items."""
     tuned, device = load_tuned(folder, backbone=backbone), find_hardware(whole).device
-    return judge(tuned.predict(data.test.items, device=device), data.test, whole.settings.seed)
+    return judge(tuned.outputs(data.test.items, device=device), data.test, whole.settings.seed)
 
 
 def _train(
@@ -182,7 +183,9 @@ def _train(
     _check_fits(base, data)
     labelled, held_out = divide(data.train, tuning, settings.seed)
     hardware = find_hardware(whole)
-    recipe, remarks = with_batches(_for_encoder(whole.recipe, base), len(labelled))
+    recipe, remarks = with_batches(
+        with_input(_for_encoder(whole.recipe, base), Path(tuning.start)), len(labelled)
+    )
     recipe = for_channels(recipe, labelled.channels)
     network = type(base.backbone).__name__ if base.spec is None else recipe.encoder
     whole = record(replace(whole, recipe=recipe), data, base.preprocess, hardware, network)

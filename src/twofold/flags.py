@@ -71,6 +71,8 @@ def _wrong_kind(flag: str, kind: str, value: str) -> str:
     """A value that is no number where one was asked for; `kind` as in {None}|INT."""
     for symbol, words in {
         "{None}|": "None or ",
+        "{FLOAT FLOAT}": "two numbers",
+        "{INT FLOAT}": "a whole number and a number",
         "INT": "a whole number",
         "FLOAT": "a number",
     }.items():
@@ -93,7 +95,7 @@ _REWORDED: tuple[tuple[re.Pattern[str], Callable[..., str]], ...] = (
         lambda flag, value: _wrong_kind(flag, "FLOAT", value),
     ),
     (
-        re.compile(r"(--\S+): no type matching (\S+) could be instantiated from \[(.*?)\]\..*"),
+        re.compile(r"(--\S+): no type matching (.+?) could be instantiated from \[(.*?)\]\..*"),
         _wrong_kind,
     ),
     (

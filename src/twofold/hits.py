@@ -12,12 +12,13 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from twofold.domains.image import open_data
 from twofold.domains.image.query import read_query
+from twofold.domains.open import open_data
 from twofold.embeddings import Embeddings, Items, Part, embed_items, read_embeddings
 from twofold.encoder import Encoder, load
 from twofold.errors import TwofoldError, unknown
 from twofold.evaluate import neighbours
+from twofold.preprocess import Preprocess
 from twofold.reading import ALL, FEATURES
 from twofold.report.hit_sheet import abridged, hit_sheet
 
@@ -48,8 +49,8 @@ class Hits:
     """What was searched."""
     asked: np.ndarray
     """The queries as stored `(m, channels, height, width)`."""
-    value_range: tuple[float, float]
-    """Stored values that are black and white."""
+    preprocess: Preprocess
+    """How the encoder reads them, and which values are black and white."""
     source: Items | None = None
     """The items that were searched; None if their data was not given."""
     places: np.ndarray | None = None
@@ -99,15 +100,15 @@ class Hits:
             ["  ".join(map(abridged, words)) for words in self._words(query)]
             for query in range(len(self.queries))
         ]
-        low, high = self.value_range
         sheet = hit_sheet(
             self.asked,
             items,
             captions,
             names=self.queries,
             title="The nearest items, by cosine similarity",
-            low=low,
-            high=high,
+            low=self.preprocess.low,
+            high=self.preprocess.high,
+            domain=self.preprocess.domain,
         )
         sheet.save(out, format="PNG")
         return Path(out)
@@ -206,7 +207,7 @@ def search(
     }
     asked, names = _asked(query, encoder)
     wanted = encoder.embed(asked, **how)
-    items = None if data is None else Items(open_data(data), part)
+    items = None if data is None else Items(open_data(data, domain=encoder.preprocess.domain), part)
     given = read_embeddings(embeddings) if isinstance(embeddings, str | Path) else embeddings
     if given is not None:
         bank = _of_part(given, part)
@@ -231,7 +232,7 @@ def search(
         index=found,
         bank=bank,
         asked=asked,
-        value_range=(encoder.preprocess.low, encoder.preprocess.high),
+        preprocess=encoder.preprocess,
         source=items,
         places=places,
     )

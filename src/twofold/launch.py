@@ -12,10 +12,12 @@ from torch import nn
 
 from twofold import __version__
 from twofold.assembly import (
+    about_groups,
     add_adapters,
     build_views,
     check_views,
     describe,
+    find_groups,
     find_known,
     for_channels,
     new_network,
@@ -26,7 +28,7 @@ from twofold.config import Config, DataConfig
 from twofold.display import Console
 from twofold.distributed import refuse_several
 from twofold.domains import Data, Source, split
-from twofold.domains.image import open_data
+from twofold.domains.names import check_domain, domain_by_name
 from twofold.encoder import Encoder
 from twofold.errors import TwofoldError
 from twofold.evaluate import blinded
@@ -35,7 +37,8 @@ from twofold.hardware import Hardware, detect
 from twofold.loader import Loader
 from twofold.method import Method
 from twofold.monitor import Monitor
-from twofold.preprocess import Preprocess, measure
+from twofold.positives import Groups
+from twofold.preprocess import Preprocess
 from twofold.reading import Readings
 from twofold.recipes import Recipe
 from twofold.track import check_trackers, tracked
@@ -63,21 +66,24 @@ def start(
     console = Console(quiet=quiet)
     settings = whole.settings
     _check_backbone(whole, backbone)
-    data = data or open_config(whole.data, settings.seed)
+    data = data or open_config(whole.data, settings.seed, whole.recipe.domain)
+    check_domain(data, whole.recipe.domain)
     trained, held_out = _hold_out(data.train, settings.seed)
     if whole.recipe.choose == "knn" and held_out is None:
         raise TwofoldError(
             "choose is 'knn', but the online kNN has no labels to hold out; say 'rankme' or 'last'"
         )
     hardware = find_hardware(whole)
-    preprocess = measure(trained.items)
-    recipe, remarks = with_batches(whole.recipe, len(trained))
-    recipe = for_channels(recipe, trained.channels)
+    recipe = for_channels(whole.recipe, trained.channels)
+    views = build_views(recipe, trained, settings.seed)
+    groups = find_groups(recipe, trained, views, settings.seed)
+    recipe, remarks = with_batches(recipe, len(trained), groups)
+    kind = domain_by_name(recipe.domain)
+    preprocess = kind.tools.measure(trained.items, recipe.input)
     whole = dataclasses.replace(whole, recipe=recipe)
     network = recipe.encoder if backbone is None else type(backbone).__name__
     whole = record(whole, data, preprocess, hardware, network)
 
-    views = build_views(recipe, trained, settings.seed)
     known = find_known(recipe, trained, views)
     torch.manual_seed(settings.seed)
     spec: dict[str, Any] | None = None
@@ -87,7 +93,12 @@ def start(
     check_views(recipe, backbone, trained.channels, preprocess.size)
     method = Method(backbone, recipe.learned, encode=recipe.encode, known=known)
     about, sentences = describe(recipe, method)
+    if groups is not None:
+        about["groups"] = len(groups)
     whole = dataclasses.replace(whole, found={**whole.found, **about})
+    watched = Monitor(
+        trained, held_out, views=views, preprocess=preprocess, hardware=hardware, groups=groups
+    )
     outcome = conduct(
         whole,
         folder,
@@ -97,8 +108,9 @@ def start(
         views=views,
         preprocess=preprocess,
         hardware=hardware,
-        monitor=Monitor(trained, held_out, views=views, preprocess=preprocess, hardware=hardware),
+        monitor=watched,
         choice=Choice(folder, recipe.choose),
+        groups=groups,
         remarks=(*remarks, *sentences),
         overwrite=overwrite,
         console=console,
@@ -135,6 +147,7 @@ def conduct(
     hardware: Hardware,
     monitor: Callable[[Method], Mapping[str, Any]],
     choice: Choice,
+    groups: Groups | None = None,
     rate_shares: Mapping[str, float] | None = None,
     remarks: Sequence[str] = (),
     overwrite: bool = False,
@@ -153,6 +166,7 @@ def conduct(
         hardware: Where and how to compute.
         monitor: As of `fit`.
         choice: As of `fit`.
+        groups: As of `Loader`.
         rate_shares: As of `fit`.
         remarks: What else there is to say before it begins.
         overwrite: Whether `folder` is cleared first.
@@ -160,7 +174,8 @@ def conduct(
     """
     recipe, settings = whole.recipe, whole.settings
     early, late = recipe.view_sizes(preprocess.size)
-    change = recipe.early_share * recipe.epochs * (len(trained) // recipe.batch_size)
+    samples = len(trained if groups is None else groups)
+    change = recipe.early_share * recipe.epochs * (samples // recipe.batch_size)
     loader = Loader(
         trained.items,
         trained.labels,
@@ -171,6 +186,7 @@ def conduct(
         device=hardware.device,
         threads=hardware.loader_threads,
         seed=settings.seed,
+        groups=groups,
     )
     check_trackers(settings.track)
     if overwrite:
@@ -199,17 +215,18 @@ def conduct(
         )
 
 
-def open_config(settings: DataConfig, seed: int, data: Any = None) -> Data:
-    """Opens the data a configuration names, or the array given in its place."""
+def open_config(settings: DataConfig, seed: int, domain: str, data: Any = None) -> Data:
+    """Opens the data a configuration names, or the array given in its place, as of a domain."""
     if data is None and not settings.data:
         raise TwofoldError(
             "this run was given an array in Python; hand it over again as data= or, from a file, "
             "with --data"
         )
-    return open_data(
+    return domain_by_name(domain).tools.open_data(
         settings.data if data is None else data,
         key=settings.key,
         label_key=settings.label_key,
+        group_key=settings.group_key,
         test=settings.test,
         test_fraction=settings.test_fraction,
         image_size=settings.image_size,
@@ -284,17 +301,24 @@ def _check_backbone(whole: Config, backbone: nn.Module | None) -> None:
         raise TwofoldError(f"this run trains {whole.recipe.encoder}; leave backbone out")
 
 
-def with_batches(recipe: Recipe, items: int) -> tuple[Recipe, tuple[str, ...]]:
-    """`recipe` with batches that the items can fill, and what there is to say about it."""
-    if items < _LEAST_ITEMS:
-        raise TwofoldError(f"there are {items} items to train on; it takes at least {_LEAST_ITEMS}")
-    if items >= recipe.batch_size:
-        return recipe, ()
-    smaller = dataclasses.replace(recipe, batch_size=items // 4)
+def with_batches(
+    recipe: Recipe, items: int, groups: Groups | None = None
+) -> tuple[Recipe, tuple[str, ...]]:
+    """`recipe` with batches that items, or groups, can fill, and what to say about either."""
+    what, count = ("items", items) if groups is None else ("groups", len(groups))
+    remarks = () if groups is None else about_groups(groups)
+    if count < _LEAST_ITEMS:
+        found = f" ({remarks[0]})" if remarks else ""
+        raise TwofoldError(
+            f"there are {count} {what} to train on{found}; it takes at least {_LEAST_ITEMS}"
+        )
+    if count >= recipe.batch_size:
+        return recipe, remarks
+    smaller = dataclasses.replace(recipe, batch_size=count // 4)
     remark = (
-        f"{items} items fill no batch of {recipe.batch_size}: batches are of {smaller.batch_size}"
+        f"{count} {what} fill no batch of {recipe.batch_size}: batches are of {smaller.batch_size}"
     )
-    return smaller, (remark,)
+    return smaller, (*remarks, remark)
 
 
 def _list_skipped(data: Data, folder: Path) -> None:

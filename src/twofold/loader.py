@@ -14,7 +14,9 @@ import torch
 from torch import Tensor
 
 from twofold.augment import Views, permutation
+from twofold.items import Items
 from twofold.objectives import Batch
+from twofold.positives import Groups, read
 from twofold.preprocess import Preprocess
 
 # Batches that a thread prepares in one go: at most so many bytes of views, and at most so many.
@@ -27,23 +29,25 @@ class Loader:
 
     Step `s` belongs to epoch `s // steps_per_epoch`; each epoch goes through the items once, in
     an order drawn from (seed, epoch), and leaves out what does not fill a batch. Threads prepare
-    batches ahead and change nothing in them.
+    batches ahead and change nothing in them. Where positives are by group, it is the groups that
+    an epoch goes through and a batch counts, and index and label are the first view's.
 
     Args:
         items: Stored items `(n, channels, height, width)`.
         labels: Class of each item `(n,)`, or None.
         views: Draws and renders the views.
         preprocess: Scales stored values.
-        batch_size: Items a batch, <= n.
+        batch_size: Items a batch, <= n; or groups.
         view_size: Height and width of the views at a step.
         device: Where views are rendered.
         threads: How many threads prepare batches ahead; 0 prepares each where it is used.
         seed: Seed of the order.
+        groups: Groups whose items are positives of each other; None where views are of one item.
     """
 
     def __init__(
         self,
-        items: np.ndarray,
+        items: Items,
         labels: np.ndarray | None,
         *,
         views: Views,
@@ -53,12 +57,14 @@ class Loader:
         device: str,
         threads: int,
         seed: int,
+        groups: Groups | None = None,
     ) -> None:
-        self.items, self.labels = items, labels
+        self.items, self.labels, self.groups = items, labels, groups
         self.views, self.preprocess = views, preprocess
         self.batch_size, self.view_size = batch_size, view_size
         self.device, self.threads, self.seed = device, threads, seed
-        self.steps_per_epoch = len(items) // batch_size
+        self.samples = len(items if groups is None else groups)
+        self.steps_per_epoch = self.samples // batch_size
         self._order: tuple[int, np.ndarray] | None = None
 
     def batch(self, step: int) -> Batch:
@@ -66,8 +72,10 @@ class Loader:
         epoch, position = divmod(step, self.steps_per_epoch)
         chosen = self._epoch_order(epoch)[position * self.batch_size :][: self.batch_size]
         index = np.sort(chosen)  # so that a memory map is read forwards
-        images = self.preprocess.unit(self.items[index], self.device)
-        views, draws = self.views(images, index, epoch, size=self.view_size(step))
+        shown = index if self.groups is None else self.groups.members(index, epoch)
+        images = read(self.items, shown, self.preprocess, self.device)
+        views, draws = self.views(images, shown, epoch, size=self.view_size(step))
+        index = index if self.groups is None else shown[:, 0]
         labels = None if self.labels is None else torch.from_numpy(self.labels[index])
         return Batch(
             views=tuple(self._standardize(view) for view in views),
@@ -106,7 +114,7 @@ class Loader:
     def _epoch_order(self, epoch: int) -> np.ndarray:
         order = self._order
         if order is None or order[0] != epoch:
-            order = (epoch, permutation(len(self.items), seed=self.seed, epoch=epoch))
+            order = (epoch, permutation(self.samples, seed=self.seed, epoch=epoch))
             self._order = order
         return order[1]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Literal
 
 import torch
@@ -61,7 +62,10 @@ class Method(nn.Module):
         routes = dict.fromkeys(self._route(objective) for objective in self.objectives.values())
         encoded = {
             route: Encoded(
-                **vars(batch), features=self._features(batch.views, route), known=self.known
+                **vars(batch),
+                features=self._features(batch.views, route),
+                known=self.known,
+                encode=partial(self._encode, route=route),
             )
             for route in routes
         }
@@ -138,10 +142,14 @@ class Method(nn.Module):
         features = [views[0].new_empty(0)] * len(views)
         for group in self._groups(views, [set(reader.reads) for reader in readers]):
             images = torch.cat([views[view] for view in group])
-            encoded = self.encoder(images) if route is None else self.encoder(images, route)
+            encoded = self._encode(images, route)
             for view, part in zip(group, encoded.chunk(len(group)), strict=True):
                 features[view] = part
         return tuple(features)
+
+    def _encode(self, images: Tensor, route: str | None) -> Tensor:
+        features: Tensor = self.encoder(images) if route is None else self.encoder(images, route)
+        return features
 
     def _groups(self, views: tuple[Tensor, ...], reads: list[set[int]]) -> list[list[int]]:
         """Views that pass the encoder together: of one size, and joined by an objective.

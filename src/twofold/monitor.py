@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,8 +11,11 @@ from torch import Tensor, nn
 from twofold.augment import Views
 from twofold.domains import Source
 from twofold.evaluate import accuracy, features, health, knn, two_views
+from twofold.evaluate.health import EPOCH
 from twofold.hardware import Hardware
+from twofold.items import Items
 from twofold.method import Method
+from twofold.positives import Groups, read
 from twofold.preprocess import Preprocess
 
 _HEALTH_ITEMS = 2048
@@ -23,7 +25,8 @@ _BANK_ITEMS = 10_000
 class Monitor:
     """Measures an encoder on part of the training data.
 
-    Health comes from the features of two views of the same items. The kNN classifies the
+    Health comes from the features of two views of the same items, or of two items of the same
+    groups where these are the positives. The kNN classifies the
     held-out items, which the run does not train on, by their neighbours among the others.
 
     Args:
@@ -32,6 +35,7 @@ class Monitor:
         views: Gives the two views, drawn from an epoch of their own, or two if it has one view.
         preprocess: What the encoder reads.
         hardware: Device and precision.
+        groups: Groups whose items are positives of each other.
     """
 
     def __init__(
@@ -42,19 +46,24 @@ class Monitor:
         views: Views,
         preprocess: Preprocess,
         hardware: Hardware,
+        groups: Groups | None = None,
     ) -> None:
         self.bank = _evenly(trained, _BANK_ITEMS)
         self.queries = held_out
         self.preprocess, self.hardware = preprocess, hardware
-        index = np.arange(min(_HEALTH_ITEMS, len(self.bank)))
-        images = preprocess.unit(self.bank.items[index])
+        source = self.bank
+        index = np.arange(min(_HEALTH_ITEMS, len(source)))
+        if groups is not None:
+            source = trained
+            index = groups.members(np.arange(min(_HEALTH_ITEMS, len(groups))), EPOCH)
+        images = read(source.items, index, preprocess)
         self.pair = [view.numpy() for view in two_views(views, images, index)]
 
     def __call__(self, method: Method) -> dict[str, Any]:
         """The record of one epoch: `knn` (or None) and `health`."""
         encoder = method.encoder
-        rendered = replace(self.preprocess, low=0.0, high=1.0, dtype="float32")
-        first, second = (self._features(encoder, view, rendered) for view in self.pair)
+        read = self.preprocess.of_views
+        first, second = (self._features(encoder, view, read) for view in self.pair)
         state = health(first, pair=second)
         return {"knn": self._knn(encoder), "health": vars(state)}
 
@@ -68,7 +77,7 @@ class Monitor:
         )
         return accuracy(predicted, self.queries.labels)
 
-    def _features(self, encoder: nn.Module, items: np.ndarray, preprocess: Preprocess) -> Tensor:
+    def _features(self, encoder: nn.Module, items: Items, preprocess: Preprocess) -> Tensor:
         return features(
             encoder,
             items,

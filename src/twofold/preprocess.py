@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, overload
 
 import numpy as np
 import torch
@@ -10,15 +12,20 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from twofold.errors import TwofoldError
+from twofold.items import Items
 
+_PIECE = 2**24  # values looked at together
 _DTYPE_RANGES = {"uint8": (0.0, 255.0), "uint16": (0.0, 65535.0), "bool": (0.0, 1.0)}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Preprocess:
-    """Maps stored items to [0, 1] and then to zero mean and unit variance per channel.
+    """Maps stored items to the scale that views are made on, and that to what the encoder reads.
 
-    `x -> (clip((x - low) / (high - low), 0, 1) - mean) / std`
+    Views are made of `y = (x - low) / (high - low)`, clipped to [0, 1] if values are bounded, as
+    those of images are. Amounts, which are not, are 0 where |x| < `zero_below`, and multiplied by
+    the gain of their channel up to `clip`. The encoder reads `(y - mean) / std`; of logarithmic
+    amounts `sign(y) log(1 + |y|)` takes the place of y.
 
     Example:
         >>> items = np.arange(32, dtype=np.uint8).reshape(2, 1, 4, 4)
@@ -34,32 +41,57 @@ class Preprocess:
     high: float
     """Stored value that becomes 1."""
     mean: tuple[float, ...]
-    """Mean of each channel on the [0, 1] scale, measured on the training items."""
+    """What is subtracted from each channel; for images their mean over the training items."""
     std: tuple[float, ...]
-    """Standard deviation of each channel on the [0, 1] scale, > 0."""
+    """What each channel is divided by, > 0; for images their standard deviation."""
     size: int
     """Height and width in pixels that the encoder reads."""
     dtype: str = "uint8"
     """Type that items are stored in; any float will do for any other."""
+    domain: str = "image"
+    """What kind of items they are."""
+    bounded: bool = True
+    """Whether values end at 0 and 1 on that scale; amounts such as energies do not."""
+    zero_below: float = 0.0
+    """Stored values nearer to 0 than this become 0."""
+    gains: tuple[float, ...] = ()
+    """Factor on each channel; 1 if none."""
+    clip: float | None = None
+    """Largest amount on the scale of the views, if they are not bounded."""
+    log: bool = False
+    """Whether the encoder reads logarithms of amounts."""
 
     @property
     def channels(self) -> int:
         """How many channels an item must have."""
         return len(self.mean)
 
-    def stored(self, items: np.ndarray | Tensor) -> np.ndarray:
+    @property
+    def values(self) -> str:
+        """What stored values are, in words."""
+        return f"values from {self.low:g} to {self.high:g}" if self.bounded else "amounts"
+
+    @overload
+    def stored(self, items: np.ndarray | Tensor) -> np.ndarray: ...
+    @overload
+    def stored(self, items: Items | Tensor) -> Items: ...
+    def stored(self, items: Items | Tensor) -> Items:
         """A user's array as training stored its own: channels first, in the stored type.
 
         Args:
             items: `(n, channels, height, width)`, `(n, height, width, channels)`, or
-                `(n, height, width)` for one channel.
+                `(n, height, width)` for one channel; `(n, channels)` for states.
 
         Raises:
             TwofoldError: If it has other channels, or whole numbers that the type cannot hold.
         """
+        if not isinstance(items, np.ndarray | Tensor) and items.shape[1:2] == (self.channels,):
+            return items
         array = items.detach().cpu().numpy() if isinstance(items, Tensor) else np.asarray(items)
         if array.ndim == 3:
             array = array[:, None]
+        if array.ndim == 2:
+            array = array[:, :, None, None]
         if array.ndim == 4 and array.shape[3] == self.channels != array.shape[1]:
             array = np.moveaxis(array, 3, 1)
         if array.ndim != 4 or array.shape[1] != self.channels:
@@ -79,7 +111,10 @@ class Preprocess:
         return array
 
     def unit(self, items: np.ndarray | Tensor, device: torch.device | str = "cpu") -> Tensor:
-        """Stored items `(batch, channels, height, width)` as float32 in [0, 1] on `device`."""
+        """Stored items `(batch, channels, height, width)` as float32 on the scale of the views.
+
+        It is [0, 1] if values are bounded.
+        """
         found = str(items.dtype).removeprefix("torch.")
         if _kind(found) != _kind(self.dtype):
             raise TwofoldError(
@@ -92,16 +127,39 @@ class Preprocess:
                 f"items have shape {tuple(images.shape)}; this encoder reads "
                 f"(batch, {self.channels}, height, width)"
             )
-        return images.sub_(self.low).div_(self.high - self.low).clamp_(0, 1)
+        if self.zero_below:
+            images.masked_fill_(images.abs() < self.zero_below, 0)
+        images.sub_(self.low).div_(self.high - self.low)
+        if self.gains:
+            images.mul_(images.new_tensor(self.gains).view(1, -1, 1, 1))
+        return images.clamp_(0, 1) if self.bounded else images.clamp_(max=self.clip or torch.inf)
+
+    @property
+    def of_views(self) -> Preprocess:
+        """From the scale of the views, stored as float32, to what the encoder reads."""
+        return replace(
+            self, low=0.0, high=1.0, dtype="float32", zero_below=0.0, gains=(), clip=None
+        )
 
     def standardize(self, images: Tensor, *, out: Tensor | None = None) -> Tensor:
-        """Images in [0, 1] at zero mean and unit variance per channel, in `out` if given."""
+        """Items on the scale of views as the encoder reads them, in `out` if given."""
+        if self.log:
+            images = images.abs().log1p_().mul_(images.sign())
         mean = images.new_tensor(self.mean).view(1, -1, 1, 1)
         std = images.new_tensor(self.std).view(1, -1, 1, 1)
         return torch.sub(images, mean, out=out).div_(std)
 
     def __call__(self, items: np.ndarray | Tensor, device: torch.device | str = "cpu") -> Tensor:
-        """Stored items as the encoder reads them in evaluation: resized, scaled, standardised."""
+        """Stored items as the encoder reads them in evaluation: resized, scaled, standardised.
+
+        Raises:
+            TwofoldError: If amounts would have to be resized, which changes what they add up to.
+        """
+        if not self.bounded and min(items.shape[-2:]) != self.size:
+            raise TwofoldError(
+                f"items are {items.shape[-2]}x{items.shape[-1]}, but this encoder reads "
+                f"{self.size}x{self.size}, and amounts are not resized; bin them anew"
+            )
         return self.standardize(resize(self.unit(items, device), self.size))
 
 
@@ -117,8 +175,15 @@ def resize(images: Tensor, size: int) -> Tensor:
     return images[..., top : top + size, left : left + size]
 
 
-def measure(items: np.ndarray, *, size: int | None = None, sample: int = 10_000) -> Preprocess:
-    """The preprocessing that fits `items` `(n, channels, height, width)`, measured on a sample.
+def measure(
+    items: Items,
+    *,
+    size: int | None = None,
+    sample: int = 10_000,
+    low: float | None = None,
+    high: float | None = None,
+) -> Preprocess:
+    """The preprocessing that fits images `(n, channels, height, width)`, measured on a sample.
 
     Integer types use their full range; floats already in [0, 1] keep it; other floats use the
     smallest and largest value found in all items.
@@ -127,22 +192,50 @@ def measure(items: np.ndarray, *, size: int | None = None, sample: int = 10_000)
         items: Training items, as stored.
         size: Height and width the encoder reads; the items' short side if None.
         sample: How many evenly spaced items the mean and deviation are measured on.
+        low: Stored value that becomes 0 instead.
+        high: Stored value that becomes 1 instead.
+
+    Raises:
+        TwofoldError: If all values are the same, or `low` is not below `high`.
     """
-    low, high = _value_range(items)
-    step = max(1, len(items) // sample)
-    images = _as_float(items[::step][:sample], "cpu").sub_(low).div_(high - low)
-    mean = images.mean(dim=(0, 2, 3), dtype=torch.float64)
-    std = images.to(torch.float64).var(dim=(0, 2, 3), unbiased=False).sqrt()
-    constant = std < 1e-6
-    std[constant] = 1.0  # a constant channel carries nothing: leave it at zero after centring
-    return Preprocess(
+    if low is None or high is None:
+        found = _value_range(items)
+        low, high = found[0] if low is None else low, found[1] if high is None else high
+    if not low < high:
+        raise TwofoldError(
+            f"stored values from {low:g} to {high:g} would become 0 to 1; the first must be smaller"
+        )
+    preprocess = Preprocess(
         low=low,
         high=high,
-        mean=tuple(mean.tolist()),
-        std=tuple(std.tolist()),
+        mean=(0.0,) * items.shape[1],
+        std=(1.0,) * items.shape[1],
         size=size or min(items.shape[-2:]),
         dtype=items.dtype.name,
     )
+    return standardized(preprocess, items, sample=sample)
+
+
+def standardized(preprocess: Preprocess, items: Items, *, sample: int = 10_000) -> Preprocess:
+    """`preprocess` with the mean and deviation of each channel that it gives a sample of `items`.
+
+    A channel that is the same everywhere carries nothing: it is left at zero.
+    """
+    plain = replace(preprocess, mean=(0.0,) * items.shape[1], std=(1.0,) * items.shape[1])
+    step = max(1, len(items) // sample)
+    images = plain.standardize(plain.unit(items[::step][:sample]))
+    mean = images.mean(dim=(0, 2, 3), dtype=torch.float64)
+    std = images.to(torch.float64).var(dim=(0, 2, 3), unbiased=False).sqrt()
+    std[std < 1e-6] = 1.0
+    return replace(plain, mean=tuple(mean.tolist()), std=tuple(std.tolist()))
+
+
+def read_preprocess(facts: Mapping[str, Any]) -> Preprocess:
+    """The preprocessing that a file describes; what it does not say is as it always was."""
+    plain: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in facts.items()
+    }
+    return Preprocess(**plain)
 
 
 def _kind(dtype: str) -> str:
@@ -158,12 +251,20 @@ def _as_float(items: np.ndarray | Tensor, device: torch.device | str) -> Tensor:
     return torch.from_numpy(items.astype(np.float32)).to(device)
 
 
-def _value_range(items: np.ndarray) -> tuple[float, float]:
+def _value_range(items: Items) -> tuple[float, float]:
     if items.dtype.name in _DTYPE_RANGES:
         return _DTYPE_RANGES[items.dtype.name]
-    low, high = float(items.min()), float(items.max())
+    low, high = _extremes(items)
     if low >= 0 and high <= 1 and items.dtype.kind == "f":
         return 0.0, 1.0
     if low == high:
         raise TwofoldError(f"every value of the items is {low}; there is nothing to learn from")
     return low, high
+
+
+def _extremes(items: Items) -> tuple[float, float]:
+    """The smallest and the largest value, found in pieces that fit in memory."""
+    step = max(1, _PIECE // int(np.prod(items.shape[1:])))
+    pieces = (items[start : start + step] for start in range(0, len(items), step))
+    ends = [(float(piece.min()), float(piece.max())) for piece in pieces]
+    return min(low for low, _ in ends), max(high for _, high in ends)

@@ -14,6 +14,7 @@ from twofold.augment import Augmentation
 from twofold.config import Config
 from twofold.display import Console
 from twofold.domains import Data
+from twofold.domains.names import domain_by_name
 from twofold.encoder import Encoder, load
 from twofold.errors import TwofoldError, unknown
 from twofold.evaluate.prescription import encode_unchanged, judge, noticeable, observe
@@ -21,7 +22,6 @@ from twofold.folder import ENCODER
 from twofold.launch import start
 from twofold.networks import build_encoder, check_reads
 from twofold.objectives import Predict
-from twofold.preprocess import measure
 from twofold.reading import FEATURES, Readings
 from twofold.recipes import Recipe, simclr
 
@@ -122,14 +122,16 @@ def prove_by_name(
         seed: Of random weights, draws and probes.
         quiet: Whether to print nothing.
     """
-    preprocess = measure(data.train.items)
+    kind = domain_by_name(data.train.domain)
+    preprocess = kind.tools.measure(data.train.items)
     torch.manual_seed(seed)
     channels, size = data.train.channels, preprocess.size
     backbone = build_encoder(name, channels=channels, image_size=size, pretrained=pretrained)
     check_reads(backbone, channels=channels, size=size)
     encoder = Encoder(backbone.eval(), preprocess)
     with Console(quiet=quiet).task("proving") as progress:
-        return prove(encoder, data, simclr(), words={}, names=names, seed=seed, progress=progress)
+        recipe = simclr(kind.name)
+        return prove(encoder, data, recipe, words={}, names=names, seed=seed, progress=progress)
 
 
 def _chosen(
@@ -147,7 +149,7 @@ def _chosen(
     for name in names:
         if name not in chosen:
             raise TwofoldError(
-                f"{name} changes nothing in images of {channels} "
+                f"{name} changes nothing in {domain_by_name(recipe.domain).items} of {channels} "
                 f"channel{'s' if channels > 1 else ''}; leave it out"
             )
     return chosen

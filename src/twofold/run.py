@@ -9,12 +9,13 @@ from typing import Any
 
 from torch import nn
 
-from twofold.assembly import build_views
+from twofold.assembly import build_views, find_groups
 from twofold.config import Config, change, load_config
 from twofold.display import Console
 from twofold.distillation import CARRY_ON
 from twofold.domains import Data
-from twofold.domains.image import open_data
+from twofold.domains.names import told
+from twofold.domains.open import open_data
 from twofold.encoder import Encoder, load
 from twofold.errors import TwofoldError
 from twofold.evaluation import evaluate_encoder, keep, together
@@ -22,6 +23,7 @@ from twofold.folder import CEILINGS, CONFIG, check_new, write_down
 from twofold.hardware import detect
 from twofold.launch import open_config, start
 from twofold.proof import CEILING_EPOCHS, prove
+from twofold.reading import FEATURES
 from twofold.recipes import Recipe, recipe_by_name
 
 
@@ -48,13 +50,17 @@ class Run:
 
     def open(self) -> Data:
         """The run's data."""
-        return self.data or open_config(self.config.data, self.config.settings.seed)
+        if self.data is not None:
+            return self.data
+        whole = self.config
+        return open_config(whole.data, whole.settings.seed, whole.recipe.domain)
 
     def evaluate(
         self,
         data: Any = None,
         *,
         probes: Sequence[str] = (),
+        layer: str = FEATURES,
         baselines: bool = True,
         backbone: nn.Module | None = None,
         quiet: bool = False,
@@ -71,6 +77,8 @@ class Run:
                 names of the sets.
             probes: Names from `twofold list`; by default `knn` and `linear` for classes, `knn`
                 and `regression` for numbers, `health` without labels.
+            layer: What is judged: the encoder's `features`, or a layer of the head that its loss
+                read, such as `projector.1`.
             baselines: Whether raw input and the untrained network are compared with.
             backbone: The network, if the run trained one of the user's own.
             quiet: Whether to print nothing.
@@ -79,12 +87,13 @@ class Run:
         recipe, settings = self.config.recipe, self.config.settings
         encoder = self.encoder(backbone=backbone)
         given = data if isinstance(data, list | tuple) else [self.open() if data is None else data]
-        sets = [open_data(one, seed=settings.seed) for one in given]
+        sets = [open_data(one, domain=recipe.domain, seed=settings.seed) for one in given]
         found = evaluate_encoder(
             encoder,
             sets,
             views=lambda items: build_views(recipe, items.train, settings.seed),
             probes=probes,
+            layer=layer,
             baselines=baselines,
             seed=settings.seed,
             device=detect(device=settings.device).device,
@@ -147,10 +156,12 @@ class Run:
             data = self.open()
         except TwofoldError:
             data = None  # the report says that the items are not at hand
-        views = None
+        views = groups = None
         if data is not None:
-            views = build_views(self.config.recipe, data.train, self.config.settings.seed)
-        return write(self.folder, data, views)
+            recipe, seed = self.config.recipe, self.config.settings.seed
+            views = build_views(recipe, data.train, seed)
+            groups = find_groups(recipe, data.train, views, seed)
+        return write(self.folder, data, views, groups)
 
 
 def pretrain(
@@ -173,8 +184,9 @@ def pretrain(
         encoder: Name of an encoder, or a network with `num_features`.
         overwrite: Whether to replace a run that `out` already holds.
         quiet: Whether to print nothing.
-        **changes: Fields of `Recipe` (epochs, batch_size, optimizer, ...), of `Settings` (seed,
-            device, precision, ...) and of `DataConfig` (key, test, test_fraction, ...). Words of
+        **changes: `domain` (what kind of items; told from the data if not given), fields of
+            `Recipe` (epochs, batch_size, optimizer, ...), of `Settings` (seed, device, precision,
+            ...) and of `DataConfig` (key, test, test_fraction, ...). Words of
             `prescription={"rotate": "invariant"}` join those of the recipe.
 
     Raises:
@@ -185,7 +197,8 @@ def pretrain(
         >>> run.encoder().embed(images).shape  # doctest: +SKIP
         (1000, 512)
     """
-    recipe = recipe_by_name(recipe) if isinstance(recipe, str) else recipe
+    domain = changes.pop("domain", None) or told(data)
+    recipe = recipe_by_name(recipe, domain) if isinstance(recipe, str) else recipe
     backbone = encoder if isinstance(encoder, nn.Module) else None
     if isinstance(encoder, str):
         changes["encoder"] = encoder
@@ -199,7 +212,7 @@ def pretrain(
     whole = change(Config(recipe=recipe), changes)
     folder = Path(out)
     check_new(folder, overwrite=overwrite)
-    opened = None if named else open_config(whole.data, whole.settings.seed, data)
+    opened = None if named else open_config(whole.data, whole.settings.seed, domain, data)
     start(whole, folder, data=opened, backbone=backbone, overwrite=overwrite, quiet=quiet)
     return Run(folder, opened, backbone, recipe)
 
@@ -223,6 +236,7 @@ def resume(
     """
     folder = Path(run)
     whole = load_config(folder / CONFIG, recipe)
-    opened = None if data is None else open_config(whole.data, whole.settings.seed, data)
+    seed, domain = whole.settings.seed, whole.recipe.domain
+    opened = None if data is None else open_config(whole.data, seed, domain, data)
     CARRY_ON[whole.command](whole, folder, data=opened, backbone=backbone, quiet=quiet)
     return Run(folder, opened, backbone, recipe)

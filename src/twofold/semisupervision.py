@@ -14,6 +14,7 @@ from twofold.config import Config, change, load_config
 from twofold.display import Console
 from twofold.distillation import CARRY_ON
 from twofold.domains import Data
+from twofold.domains.names import told
 from twofold.encoder import load
 from twofold.errors import TwofoldError
 from twofold.evaluate import evaluate
@@ -85,8 +86,10 @@ def semisupervise(
     named = isinstance(data, str | Path)
     if named:
         changes["data"] = str(data)
+    domain = changes.pop("domain", None) or told(data)
     recipe, tuned, taught = (
-        recipe_by_name(one) if isinstance(one, str) else one for one in (recipe, finetune, distill)
+        recipe_by_name(one, domain) if isinstance(one, str) else one
+        for one in (recipe, finetune, distill)
     )
     stages = Stages(
         whole=change(Config(recipe=recipe, tuning=PUBLISHED), changes),
@@ -94,7 +97,7 @@ def semisupervise(
         distill=replace(taught, encoder=student or taught.encoder),
     )
     config = stages.whole
-    opened = None if named else open_config(config.data, config.settings.seed, data)
+    opened = None if named else open_config(config.data, config.settings.seed, domain, data)
     return carry_out(stages, Path(out), data=opened, quiet=quiet)
 
 
@@ -114,7 +117,9 @@ def carry_out(
     """
     if folder.exists() and not (folder / STAGES).exists() and any(folder.iterdir()):
         raise TwofoldError(f"{folder} is not empty and holds no stages; choose another --out")
-    data = data or open_config(stages.whole.data, stages.whole.settings.seed)
+    if data is None:
+        whole = stages.whole
+        data = open_config(whole.data, whole.settings.seed, whole.recipe.domain)
     labelled = _labelled(stages, data)
     stages.save(folder)
     console = Console(quiet=quiet)

@@ -128,11 +128,12 @@ def load_stages(folder: Path) -> Stages:
     """
     plain = _read(folder)
     try:
-        begun = Stages(
-            whole=Config(recipe=recipe_by_name(plain["whole"]["recipe"]["name"]), tuning=Tuning()),
-            finetune=recipe_by_name(plain["finetune"]["name"]),
-            distill=recipe_by_name(plain["distill"]["name"]),
+        domain = plain["whole"]["recipe"]["domain"]
+        recipe, tuned, taught = (
+            recipe_by_name(part["name"], domain)
+            for part in (plain["whole"]["recipe"], plain["finetune"], plain["distill"])
         )
+        begun = Stages(whole=Config(recipe=recipe, tuning=Tuning()), finetune=tuned, distill=taught)
     except (KeyError, TypeError):
         raise TwofoldError(f"{folder / STAGES} describes no stages; begin them again") from None
     stages: Stages = from_plain(begun, plain)

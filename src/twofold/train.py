@@ -61,12 +61,18 @@ def step(
     balancer: Balancer,
     optimizer: torch.optim.Optimizer,
     hardware: Hardware,
+    clip: float | None = None,
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """One update of the weights; returns the loss and that of each objective, detached."""
+    """One update of the weights; returns the loss and that of each objective, detached.
+
+    With `clip` the gradient of all weights together is shortened to that length if it is longer.
+    """
     with hardware.autocast():
         losses: dict[str, Tensor] = method(batch)
     optimizer.zero_grad()
     total = balancer.backward(losses)
+    if clip is not None:
+        torch.nn.utils.clip_grad_norm_(method.parameters(), clip)
     optimizer.step()
     return total, {name: loss.detach() for name, loss in losses.items()}
 
@@ -132,7 +138,9 @@ def fit(
             rate = recipe.optimizer.rate(done, steps=steps, batch_size=recipe.batch_size)
             set_learning_rate(optimizer, rate, peak=peak)
             torch.manual_seed(seed * 1_000_003 + done)
-            total, losses = step(method, batch, balancer, optimizer, hardware)
+            total, losses = step(
+                method, batch, balancer, optimizer, hardware, recipe.optimizer.clip
+            )
             done += 1
             method.after_update(done / steps)
             before = (done - 1) // loader.steps_per_epoch

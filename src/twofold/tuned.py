@@ -19,6 +19,7 @@ from twofold.encoder import Encoder, load
 from twofold.errors import TwofoldError
 from twofold.evaluate.features import features
 from twofold.folder import CONFIG, HEAD, write_atomically
+from twofold.items import Items
 from twofold.networks import mlp, mlp_arguments
 from twofold.reading import FEATURES
 
@@ -55,7 +56,7 @@ class Tuned:
 
     def outputs(
         self,
-        items: np.ndarray | Tensor,
+        items: Items | Tensor,
         *,
         batch_size: int = 512,
         device: str = "cpu",
@@ -75,7 +76,7 @@ class Tuned:
         std, mean = self.head.get_buffer("target_std"), self.head.get_buffer("target_mean")
         return found * std.to(found) + mean.to(found)
 
-    def predict(self, items: np.ndarray | Tensor, **how: Any) -> np.ndarray:
+    def predict(self, items: Items | Tensor, **how: Any) -> np.ndarray:
         """The class of each item `(n,)`, or its numbers `(n,)` or `(n, targets)`.
 
         Args:
@@ -87,7 +88,7 @@ class Tuned:
             return found.argmax(dim=1).numpy()
         return (found[:, 0] if found.shape[1] == 1 else found).numpy()
 
-    def probabilities(self, items: np.ndarray | Tensor, **how: Any) -> np.ndarray:
+    def probabilities(self, items: Items | Tensor, **how: Any) -> np.ndarray:
         """The probability of each class `(n, classes)`.
 
         Raises:

@@ -58,8 +58,8 @@ def test_chunks_do_not_show(monkeypatch):
     images, index = images_of(70), np.arange(70)
     views = Views(IMAGE, EVERYTHING, channels=3, size=16)
     whole = views(images, index, 0)[0][0]
-    monkeypatch.setattr("twofold.augment.views.CHUNK_VALUES", 1)
-    monkeypatch.setattr("twofold.augment.views.CHUNK_SMALLEST", 11)
+    monkeypatch.setattr("twofold.augment.rendering.CHUNK_VALUES", 1)
+    monkeypatch.setattr("twofold.augment.rendering.CHUNK_SMALLEST", 11)
     assert torch.equal(views(images, index, 0)[0][0], whole)
 
 

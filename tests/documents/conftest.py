@@ -12,6 +12,7 @@ import pytest
 from fences import command_lines
 from PIL import Image
 from sklearn.datasets import load_digits
+from toy_jets import make_jets, write_jets
 
 import twofold
 from twofold import launch, proof
@@ -134,6 +135,8 @@ def reader(in_short, prepared, tmp_path, monkeypatch):
     images, labels = in_short.items[:120], np.arange(120) % len(CLASSES)
     monkeypatch.chdir(tmp_path)
     np.save("images.npy", images)
+    jets, classes, masses = make_jets(240)
+    write_jets("qg.h5", jets, y=classes, m0=masses)
     np.savez("images.npz", images=images, labels=labels)
     for number, (image, label) in enumerate(zip(images, labels, strict=True)):
         path = Path("photos", CLASSES[label], f"{number}.png")

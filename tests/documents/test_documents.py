@@ -10,6 +10,7 @@ from fences import NOT_RUN, Block, blocks, command_lines, prose
 
 from twofold import flags, recipes
 from twofold.cli import COMMANDS
+from twofold.commands import simulate
 from twofold.errors import TwofoldError
 
 ROOT = Path(__file__).parents[2]
@@ -78,7 +79,7 @@ KINDS = {
     command: kind
     for command in COMMANDS
     if (kind := vars(import_module(f"twofold.commands.{command}")).get(command.capitalize()))
-}
+} | {"simulate jets": simulate.Jets, "simulate pendulum": simulate.Trajectories}
 
 
 @pytest.mark.parametrize("code", INLINE)

@@ -149,3 +149,13 @@ def test_train_and_test_must_match():
         TwofoldError, match=r"train has 3 \(a, b, c\), test has 5 \(a, b, c, d, ...\)"
     ):
         pair(label_names=("a", "b", "c", "d", "e"))
+
+
+def test_numbers_have_one_unit():
+    def numbers(unit):
+        return make(labels=np.ones(20, np.float32), label_names=(), label_unit=unit)
+
+    assert numbers("GeV").take([3]).label_unit == "GeV"
+    Data(name="toy", train=numbers("GeV"), test=numbers(""), note="")
+    with pytest.raises(TwofoldError, match=r"are in GeV to train on and in MeV to test on"):
+        Data(name="toy", train=numbers("GeV"), test=numbers("MeV"), note="")

@@ -8,6 +8,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from energies import AMOUNTS, ENERGIES
 from torch import nn
 
 import twofold
@@ -99,12 +100,22 @@ def test_scaling_is_in_the_graph_unless_it_is_left_out(make, tmp_path, name):
     expected = encoder.embed(images)
     inside = export(encoder, tmp_path / name)
     np.testing.assert_allclose(run(inside, images), expected, atol=1e-5)
-    assert "float32 (batch, 2, 12, 12), as stored: from -1.5 to 2" in inside.code
+    assert "float32 (batch, 2, 12, 12), as stored: values from -1.5 to 2" in inside.code
     outside = export(encoder, tmp_path / name, preprocess=False)
     standardised = dataclasses.replace(scale, dtype="float32")(images).numpy()
     np.testing.assert_allclose(run(outside, standardised), expected, atol=1e-5)
     assert np.abs(run(outside, images) - expected).max() > 1e-2
-    assert "at zero mean and unit variance per channel" in outside.code
+    assert "scaled as the encoder reads them" in outside.code
+
+
+@pytest.mark.parametrize("name", ["e.pt2", "e.onnx"])
+@pytest.mark.parametrize("scale", AMOUNTS)
+def test_amounts_are_scaled_in_the_graph_as_in_training(make, tmp_path, name, scale):
+    encoder = make(channels=3, width=0.25)
+    encoder = Encoder(encoder.backbone, scale, encoder.spec)
+    found = export(encoder, tmp_path / name)
+    np.testing.assert_allclose(run(found, ENERGIES), encoder.embed(ENERGIES), rtol=1e-4, atol=1e-5)
+    assert "as stored: amounts" in found.code
 
 
 def facts_of(path):

@@ -3,10 +3,12 @@
 import json
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import timm
 import torch
 import torchvision
+from energies import AMOUNTS, ENERGIES
 from safetensors import safe_open
 from safetensors.torch import load_file
 
@@ -84,7 +86,24 @@ def test_the_file_carries_the_scaling_and_the_lines(make, tmp_path):
         "std": json.dumps([0.2, 0.30000000000000004]),
         "size": "28",
         "dtype": '"uint8"',
+        "domain": '"image"',
+        "bounded": "true",
+        "zero_below": "0.0",
+        "gains": "[]",
+        "clip": "null",
+        "log": "false",
     }
+
+
+@pytest.mark.parametrize("scale", AMOUNTS)
+def test_the_lines_scale_amounts_as_training_did(make, tmp_path, scale):
+    encoder = make("resnet18", 3, 12)
+    encoder = Encoder(encoder.backbone, scale, encoder.spec)
+    found = export(encoder, tmp_path / "e.safetensors", format="timm")
+    names = {"images": torch.from_numpy(ENERGIES)}
+    exec(found.code, names)
+    features = names["features"].detach().numpy()
+    np.testing.assert_allclose(features, encoder.embed(ENERGIES), rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize(

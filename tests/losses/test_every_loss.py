@@ -9,7 +9,10 @@ from twofold.losses import (
     info_nce,
     nce,
     negative_cosine,
+    noise_variance,
     nt_xent,
+    same_orbit,
+    square_ratio,
     sup_con,
     vicreg,
 )
@@ -42,6 +45,11 @@ OF_DISTANCES = {
     "nce": lambda a, b: nce(a[:, 0], b, items=20, normaliser=30.0),
     "barlow_twins": barlow_twins,
     "vicreg": vicreg,
+    "noise_variance": lambda a, b: noise_variance(
+        torch.stack([a, b]), torch.stack([target.to(a.dtype) for target in TARGETS])
+    ),
+    "square_ratio": lambda a, b: square_ratio(torch.stack([a, b])),
+    "same_orbit": lambda a, b: same_orbit(a, b, torch.tensor(-0.5), torch.tensor(1.0)),
 }
 every_loss = pytest.mark.parametrize(
     "loss", [pytest.param(loss, id=name) for name, loss in (OF_DIRECTIONS | OF_DISTANCES).items()]

@@ -1,9 +1,13 @@
+import base64
+import io
 import re
 
 import numpy as np
 import pytest
+from matplotlib import colormaps
+from PIL import Image
 
-from twofold.report.charts import Curve, Level, _looks, _thinned, line_chart
+from twofold.report.charts import Curve, Level, _looks, _thinned, heat_map, line_chart
 
 
 def chart(curve, levels=(), **options):
@@ -88,3 +92,30 @@ def test_thinning_keeps_the_mean():
     assert len(few_x) == 400
     assert few_x.mean() == pytest.approx(x.mean())
     assert few_y.mean() == pytest.approx(y.mean())
+
+
+def colours_of(values, signed):
+    """The map's own pixels, and its drawing."""
+    how = {"x_label": "x", "y_label": "y", "description": "It <glows>."}
+    svg = str(heat_map(np.array(values), reach=2.0, signed=signed, **how))
+    content, *_ = re.findall(r'<image[^>]*base64,([^"]+)"', svg)
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(content))).convert("RGB"), int), svg
+
+
+def test_a_map_tells_powers_of_ten_by_colour_the_first_row_lowest():
+    pixels, svg = colours_of([[2.0, 2e-9], [0.2, 0.0]], signed=False)
+    assert not re.search(r"#[0-9a-fA-F]{6}", svg)
+    assert 'aria-label="It &lt;glows&gt;."' in svg
+    assert re.search(r'transform="matrix\(\S+ 0 0 -', svg)  # upside down: row 0 is lowest
+    expected = [
+        [colormaps["inferno"](share)[:3] for share in row] for row in ((1.0, 0.0), (0.75, 0.0))
+    ]
+    np.testing.assert_allclose(pixels, 255 * np.array(expected), atol=4)
+
+
+def test_amounts_of_both_signs_have_colours_of_their_own():
+    (row,), _ = colours_of([[2.0, -2.0, 0.0, 0.3, -0.3]], signed=True)
+    ends = [colormaps["RdBu_r"](share)[:3] for share in (1.0, 0.0, 0.5)]
+    np.testing.assert_allclose(row[:3], 255 * np.array(ends), atol=4)
+    (more, _, _), (less, _, _) = row[3:]
+    assert more > 150 > less

@@ -54,14 +54,14 @@ def test_the_table_holds_every_figure_and_marks_the_best(folders, page_of):
 
 def test_a_baseline_that_runs_share_is_drawn_once(folders, page_of):
     knn, linear = names_of(page_of(folders))
-    assert knn == linear == ["first", "second", "raw pixels", "untrained network"]
+    assert knn == linear == ["first", "second", "raw input", "untrained network"]
 
 
 def test_baselines_that_differ_name_their_runs(folders, page_of, tmp_path, data):
     folders.append(fabricate(tmp_path / "third", data))
     change(folders[1], accuracy_untrained=0.4)
     knn, _ = names_of(page_of(folders))
-    assert knn[:4] == ["first", "second", "third", "raw pixels"]
+    assert knn[:4] == ["first", "second", "third", "raw input"]
     assert knn[4:] == ["untrained network (first, third)", "untrained network (second)"]
 
 

@@ -90,7 +90,7 @@ def test_what_has_no_effect_is_said(data):
     assert lines == [
         "invariant: crop",
         "sensitive: flip",
-        "without effect on images of 1 channel: hue",
+        "without effect on items of 1 channel: hue",
     ]
     colour = make_data(channels=3)
     assert prescription_lines(make_views(colour))[0] == "invariant: crop, hue"

@@ -73,9 +73,9 @@ def test_figures_carry_interval_n_and_protocol(run_dir, data):
     assert "85.0 %" in text
     assert "80.0 to 90.0 %" in text
     assert "Protocol: k 20, temperature 0.07, seed 0." in text
-    assert "15.0 points above raw pixels" in text
+    assert "15.0 points above raw input" in text
     assert "3.0 points above the untrained network (the intervals overlap)" in text
-    assert "The training has not paid off yet." in text  # the linear probe is below raw pixels
+    assert "The training has not paid off yet." in text  # the linear probe is below raw input
 
 
 def test_the_loss_stands_between_chance_and_floor(run_dir, data):

@@ -32,7 +32,7 @@ def rewrite(run_dir, **probes):
 def test_learned_raw_and_untrained_stand_side_by_side(run_dir):
     run = rewrite(run_dir, **evaluation(), retrieval=beside({"r@1": 0.9, "map@r": 0.8}))
     (table,) = tables(run)  # kNN and linear probe are drawn, not tabled
-    assert table.columns == ("learned features", "raw pixels", "untrained network")
+    assert table.columns == ("learned features", "raw input", "untrained network")
     first, second = table.lines
     assert [cell.value for cell in first.cells] == ["90.0\xa0%", "70.0\xa0%", "50.0\xa0%"]
     assert [cell.interval for cell in first.cells] == [
@@ -61,9 +61,39 @@ def test_few_labels_are_a_curve_with_its_points_where_the_labels_are(run_dir):
     (table,) = tables(rewrite(run_dir, fewlabels=curve))
     (chart,) = table.charts
     words = re.findall(r"<text[^>]*>([^<]*)</text>", chart.svg)
-    assert {"1", "10", "100", "learned features", "raw pixels", "untrained network"} <= set(words)
+    assert {"1", "10", "100", "learned features", "raw input", "untrained network"} <= set(words)
     (one,) = tables(rewrite(run_dir, fewlabels=beside({"accuracy@1": 0.5})))
     assert one.charts == []
+
+
+def test_the_auc_of_two_classes_has_a_table_of_its_own(run_dir):
+    area = beside({"accuracy": 0.8, "auc": 0.87})
+    area["protocol"] = PROTOCOL | {"auc": "counts <b>top</b> as positive"}
+    (table,) = tables(rewrite(run_dir, **evaluation() | {"linear": area}))
+    assert (table.title, [line.name for line in table.lines]) == ("Linear probe", ["AUC"])
+    assert [cell.value for cell in table.lines[0].cells] == ["0.870", "0.670", "0.470"]
+    assert table.lines[0].best == 0
+    assert table.lead.startswith("AUC, the area under the ROC curve")
+    page = write(run_dir).read_text()
+    assert page.count("counts &lt;b&gt;top&lt;/b&gt; as positive") == 2  # dots, and the table
+    assert "<b>top" not in page
+
+
+def test_the_auc_of_other_networks_stands_below_their_accuracy(run_dir):
+    (table,) = tables(rewrite(run_dir, finetune={"accuracy": figure(0.8), "auc": figure(0.9)}))
+    assert [line.name for line in table.lines] == ["accuracy", "AUC"]
+    assert "the network itself" in table.lead
+    assert "area under the ROC curve" in table.lead
+
+
+def test_the_curve_of_few_labels_is_that_of_accuracies(run_dir):
+    measures = {"accuracy@1": 0.5, "accuracy@10": 0.7}
+    plain, both = (
+        tables(rewrite(run_dir, fewlabels=beside(found)))[0]
+        for found in (measures, measures | {"auc@1": 0.6, "auc@10": 0.9})
+    )
+    assert str(both.charts[0].svg) == str(plain.charts[0].svg)
+    assert [line.name for line in both.lines][2:] == ["AUC@1", "AUC@10"]
 
 
 def numbers(run_dir, targets, **arrays):
@@ -74,6 +104,17 @@ def numbers(run_dir, targets, **arrays):
     found = {"true": true, "predicted_knn": true + 0.1, "predicted_regression": true - 0.1}
     np.savez(run_dir / "evaluation.npz", **found | arrays)
     return rewrite(run_dir, knn=errors, regression=errors)
+
+
+def test_errors_and_axes_carry_the_unit(run_dir):
+    found = numbers(run_dir, 1).evaluation["regression"]
+    for name, entry in found.items():
+        if name.startswith("mae"):
+            entry["unit"] = "GeV"
+    (table,) = tables(rewrite(run_dir, regression=found))
+    assert [line.cells[0].value for line in table.lines] == ["0.500", "0.500\xa0GeV"]
+    words = re.findall(r"<text[^>]*>([^<]*)</text>", table.charts[0].svg)
+    assert {"true, GeV", "predicted, GeV"} <= set(words)
 
 
 @pytest.mark.parametrize(("targets", "charts"), [(1, 1), (2, 2), (6, 4)])

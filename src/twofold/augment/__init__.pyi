@@ -3,6 +3,7 @@ from . import colour as colour
 from . import draws as draws
 from . import filters as filters
 from . import geometry as geometry
+from . import rendering as rendering
 from . import spatial as spatial
 from . import table as table
 from . import target as target
@@ -10,11 +11,11 @@ from . import textural as textural
 from . import tonal as tonal
 from . import views as views
 from .augmentation import Augmentation as Augmentation
+from .draws import Draws as Draws
 from .draws import permutation as permutation
 from .draws import uniforms as uniforms
 from .table import IMAGE as IMAGE
 from .table import WORDS as WORDS
 from .table import substitutions as substitutions
 from .target import Target as Target
-from .views import Draws as Draws
 from .views import Views as Views

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     Words = TypeVar("Words", np.ndarray, Tensor)
 
 Stream = tuple[str, bool | tuple[int, ...]]
+Draws = dict[str, dict[str, np.ndarray]]
+"""For every augmentation whether it is `applied` and its parameters, each `(n,)`."""
 
 _WORD = 0xFFFFFFFF  # the low 32 bits
 _MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
@@ -73,7 +75,8 @@ def uniforms(
             view 0; or, for each view, the view whose numbers it has.
         seed: Of the run, in [0, 2^32).
         epoch: Which pass over the data, from 0.
-        index: Which samples `(n,)`, in [0, 2^32).
+        index: Which samples `(n,)`, in [0, 2^32); or the sample that each view shows, `(n, views)`:
+            numbers are those of the sample in the view whose numbers they are.
         view: Which view, from 0: one for all samples or one for each `(n,)`.
 
     Returns:
@@ -95,12 +98,14 @@ def uniforms(
         (block, sources is not True, zlib.crc32(name.encode())) for name, sources, block in columns
     ]
     block, own, keys = np.array(coded, dtype=np.int64).reshape(-1, 3).T
-    sample = np.asarray(index, dtype=np.int64)[:, None]
+    samples = np.asarray(index, dtype=np.int64)
     epochs = np.full((1, 1), epoch & _WORD, dtype=np.int64)
     views = np.asarray(view, dtype=np.int64).reshape(-1, 1) * own
     for column, (_, sources, _) in enumerate(columns):
         if isinstance(sources, tuple):
             views[:, column] = np.take(sources, view)
+    alike = samples.ndim == 1
+    sample = samples[:, None] if alike else samples[np.arange(len(samples))[:, None], views]
     words = philox((sample, block[None], epochs, views), (seed, keys[None]))
     numbers = np.stack(words, axis=-1) * 2.0**-32
     found, start = {}, 0
@@ -131,8 +136,21 @@ def subset(size: np.ndarray, members: np.ndarray) -> np.ndarray:
     return ranks < 1 + size * len(members) // 1
 
 
-def permutation(n: int, *, seed: int, epoch: int) -> np.ndarray:
+def part_of(draws: Draws, some: slice | np.ndarray) -> Draws:
+    """What was drawn for some of the samples."""
+    return {
+        name: {key: value[some] for key, value in drawn.items()} for name, drawn in draws.items()
+    }
+
+
+def permutation(n: int, *, seed: int, epoch: int, stream: str = "permutation") -> np.ndarray:
     """A random order of `n` samples, a pure function of its arguments: int64 `(n,)`.
+
+    Args:
+        n: How many.
+        seed: Of the run.
+        epoch: Which pass over the data, from 0.
+        stream: What the order is for.
 
     Example:
         >>> sorted(permutation(5, seed=0, epoch=1).tolist())
@@ -140,6 +158,6 @@ def permutation(n: int, *, seed: int, epoch: int) -> np.ndarray:
     """
     sample = np.arange(n, dtype=np.int64)
     zero = np.zeros(1, dtype=np.int64)
-    key = (seed, zlib.crc32(b"permutation"))
+    key = (seed, zlib.crc32(stream.encode()))
     words = philox((sample, zero, zero + epoch, zero), key)
     return np.argsort((words[0] << 31) ^ words[1], kind="stable")

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from twofold.augment import geometry
 from twofold.augment.augmentation import Augmentation
-from twofold.augment.draws import Stream, subset, uniforms
+from twofold.augment.draws import Draws, Stream, part_of, subset, uniforms
+from twofold.augment.rendering import render as render_images
 from twofold.augment.table import (
     check,
     check_asymmetry,
@@ -26,15 +24,25 @@ from twofold.augment.table import (
 from twofold.augment.target import Target, measure
 from twofold.errors import TwofoldError, unknown
 
-Draws = dict[str, dict[str, np.ndarray]]
-
-# How many values, and at least how many samples, are rendered together: fewer drown in the cost of
-# calls, more fall out of the cache (benchmarks/augment.py).
-CHUNK_VALUES = 2**19
-CHUNK_SMALLEST = 32
-
 MEASURED_DRAWS = 2**14  # of a target: they put a share of samples within a percent
 SUBSET: Stream = ("subset", True)
+
+
+class Renderer(Protocol):
+    """Makes views of items from what was drawn; see `rendering.render`."""
+
+    def __call__(
+        self,
+        augmentations: Mapping[str, Augmentation],
+        images: Tensor,
+        draws: Draws,
+        /,
+        *,
+        size: int,
+        views: int = 1,
+    ) -> Tensor:
+        """The views, `(views * n, channels, size, size)`: the first of every item, and so on."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -69,6 +77,8 @@ class Views:
         small_size: Their height and width as a share of the others', in (0, 1].
         select: Whether `each` augmentation is applied by its own probability, or a `subset` of
             random size, the same in all views of a sample, instead (MT-SLVR).
+        renderer: Makes views of items from what was drawn; that of images unless the
+            augmentations are of another domain.
 
     Raises:
         TwofoldError: If a name or a word is unknown, or a setting is out of range.
@@ -100,10 +110,12 @@ class Views:
         small_views: int = 0,
         small_size: float = 0.5,
         select: Literal["each", "subset"] = "each",
+        renderer: Renderer = render_images,
     ) -> None:
         self.prescription = dict(prescription)
         self.asymmetry, self.repeats = dict(asymmetry or {}), dict(repeats or {})
         self.channels, self.size, self.seed, self.select = channels, size, seed, select
+        self.renderer = renderer
         self.num_views, self.small_views, self.small_size = num_views, small_views, small_size
         check(augmentations, prescription)
         check_small_views(small_views, small_size)
@@ -123,17 +135,28 @@ class Views:
         """All views of the images with dataset indices `index`, and what was drawn for each.
 
         The full views come first, `size` pixels high and wide or `self.size`, then the small ones.
+        They are of one image, or each of another with the index `(n, views)`: then the images are
+        those of the first view, those of the second, ...
         """
-        count, full, views = len(images), self.num_views, self.num_views + self.small_views
-        draws = self.draw(np.tile(index, views), epoch, np.repeat(np.arange(views), count))
+        count, full, views = len(index), self.num_views, self.num_views + self.small_views
+        rows = np.tile(index, views if index.ndim == 1 else (views, 1))
+        draws = self.draw(rows, epoch, np.repeat(np.arange(views), count))
         parts = [slice(view * count, (view + 1) * count) for view in range(views)]
-        rendered = self.render(images, _part(draws, slice(full * count)), size=size, views=full)
-        found = [rendered[part] for part in parts[:full]]
+
+        def rendered(some: range, side: int | None) -> list[Tensor]:
+            rows = slice(some.start * count, some.stop * count)
+            drawn = part_of(draws, rows)
+            if index.ndim == 1:
+                found = self.render(images, drawn, size=side, views=len(some))
+            else:
+                found = self.render(images[rows], drawn, size=side)
+            return [found[part] for part in parts[: len(some)]]
+
+        found = rendered(range(full), size)
         if self.small_views:
-            rest, side = slice(full * count, None), small_side(size or self.size, self.small_size)
-            small = self.render(images, _part(draws, rest), size=side, views=self.small_views)
-            found += [small[part] for part in parts[: self.small_views]]
-        return found, [_part(draws, part) for part in parts]
+            side = small_side(size or self.size, self.small_size)
+            found += rendered(range(full, views), side)
+        return found, [part_of(draws, part) for part in parts]
 
     def draw(self, index: np.ndarray, epoch: int, view: int | np.ndarray) -> Draws:
         """For every augmentation whether it is `applied` and its parameters, each `(n,)`.
@@ -154,8 +177,11 @@ class Views:
         Where a `subset` is selected, probabilities are not asked and members of a group are
         selected one by one.
 
+        Where views show different samples, numbers that views share are those of the sample in
+        the view they are shared from: of a `sensitive` augmentation, of the sample in view 0.
+
         Args:
-            index: Which samples `(n,)`.
+            index: Which samples `(n,)`; or the sample that each view shows, `(n, views)`.
             epoch: Which pass over the data, from 0.
             view: Which view, from 0: one for all samples or one for each `(n,)`.
         """
@@ -220,14 +246,14 @@ class Views:
         if images.ndim != 4 or images.shape[1] != self.channels:
             found, expected = tuple(images.shape), f"(batch, {self.channels}, height, width)"
             raise TwofoldError(f"images have shape {found}; these views read {expected}")
-        side, count = size or self.size, views * len(images)
-        rendered = images.new_empty(count, self.channels, side, side)
-        with _without_autocast(images.device.type):
-            for some in _chunks(rendered):
-                self._move(_cycled(images, some), _part(draws, some), rendered[some])
-            for names in self._chain():
-                self._change(names, rendered, draws)
-        return rendered
+        side = size or self.size
+        return self.renderer(self.augmentations, images, draws, size=side, views=views)
+
+    @property
+    def differ(self) -> bool:
+        """Whether two views of one image can differ: a view draws what the first does not."""
+        first = (0,) * (self.num_views + self.small_views)
+        return any(plan.sources not in (True, first) for plan in self._plans.values())
 
     def num_values(self, size: int) -> int:
         """How many numbers all views of one image hold, `size` pixels a side or small."""
@@ -284,57 +310,6 @@ class Views:
             applied[name] = decider[:, 0] < np.take(plan.probabilities, view)
         return applied
 
-    def _move(self, images: Tensor, draws: Draws, views: Tensor) -> None:
-        """All changes of place as one matrix per sample, resampled once into `views`."""
-        height, width = images.shape[2:]
-        boxes = np.tile([0, 0, height, width], (len(images), 1))
-        matrix = np.tile(np.eye(3), (len(images), 1, 1))
-        for name, augmentation in self.augmentations.items():
-            if augmentation.stage == "crop":
-                boxes = augmentation.box(draws[name], height, width)
-            elif augmentation.stage == "geometry":
-                matrix = matrix @ augmentation.matrix(draws[name])
-        geometry.resample(images, boxes, matrix, out=views)
-        views.clamp_(0, 1)  # weights that sum to 1 but for rounding can overshoot by as much
-
-    def _chain(self) -> Iterable[list[str]]:
-        """Names of what changes values in the order applied, members of a group together."""
-        chain: dict[str, list[str]] = {}
-        for stage in ("colour", "filter"):
-            for name, augmentation in self.augmentations.items():
-                if augmentation.stage == stage:
-                    chain.setdefault(augmentation.group or name, []).append(name)
-        return chain.values()
-
-    def _change(self, names: list[str], views: Tensor, draws: Draws) -> None:
-        """Changes values in place: turn by turn, each turn by the one of `names` drawn for it.
-
-        Samples are sorted by who acts on them and when: neighbours that share a turn are a slice,
-        and nothing moves between turns.
-        """
-        unordered = np.zeros(len(views))
-        turns = np.argsort([draws[name].get("order", unordered) for name in names], axis=0)
-        applied = np.array([draws[name]["applied"] for name in names])
-        actors = np.where(np.take_along_axis(applied, turns, axis=0), turns, -1)
-        rows = np.lexsort(actors[::-1])
-        rows = rows[(actors[:, rows] >= 0).any(axis=0)]
-        for some in (rows[chunk] for chunk in _chunks(views[: len(rows)])):
-            index = torch.from_numpy(some).to(views.device)
-            part = views.index_select(0, index)
-            for actor in actors[:, some]:
-                changes = np.flatnonzero(np.diff(actor)) + 1
-                for first, last in pairwise([0, *changes, len(some)]):
-                    if actor[first] >= 0:
-                        name, run = names[actor[first]], part[first:last]
-                        values = _rows(draws[name], some[first:last])
-                        run.copy_(self.augmentations[name].render(run, values))
-            views.index_copy_(0, index, part)
-
-
-def _chunks(views: Tensor) -> Iterable[slice]:
-    count, step = len(views), max(CHUNK_SMALLEST, CHUNK_VALUES // views.shape[1:].numel())
-    return (slice(start, min(start + step, count)) for start in range(0, count, step))
-
 
 def _drawn(
     augmentation: Augmentation,
@@ -353,30 +328,3 @@ def _drawn(
     for parameter, value in values.items():
         drawn[parameter] = np.where(applied, value, augmentation.neutral[parameter])
     return drawn
-
-
-def _cycled(images: Tensor, some: slice) -> Tensor:
-    """Rows `some` of the images repeated again and again."""
-    if some.stop <= len(images):
-        return images[some]
-    rows = torch.arange(some.start, some.stop, device=images.device) % len(images)
-    return images.index_select(0, rows)
-
-
-def _part(draws: Draws, some: slice) -> Draws:
-    return {name: _rows(drawn, some) for name, drawn in draws.items()}
-
-
-def _rows(drawn: dict[str, np.ndarray], some: slice | np.ndarray) -> dict[str, np.ndarray]:
-    return {key: value[some] for key, value in drawn.items()}
-
-
-def _without_autocast(device: str) -> AbstractContextManager[object]:
-    """Rendering in float32 whatever the training around it has chosen.
-
-    Entered only where autocast is on: leaving it in a thread that has none around empties the
-    cache of casts that another thread's training is using.
-    """
-    if torch.is_autocast_enabled(device):
-        return torch.autocast(device, enabled=False)
-    return nullcontext()

@@ -55,7 +55,8 @@ def main(args: list[str]) -> int:
     from twofold.launch import open_config
 
     encoder = load(folder)
-    data = open_config(flags.data, whole.settings.seed)  # the test part is what the run held out
+    # the test part is what the run held out
+    data = open_config(flags.data, whole.settings.seed, whole.recipe.domain)
     with together(), Console(quiet=rank() > 0).task("embedding") as progress:
         shape = write_embeddings(
             encoder,

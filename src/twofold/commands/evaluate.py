@@ -29,7 +29,7 @@ class Sets(DataConfig):
     """Where the items come from: one set, or several for a table of transfer."""
 
     data: tuple[str, ...] = ()  # type: ignore[assignment]
-    """Names (twofold list), folders of images, or .npy, .npz or .h5 files; a run's own if none.
+    """Names (twofold list), folders, or .npy, .npz or .h5 files; a run's own if none.
     Of several the encoder is judged on each, with its own training items."""
 
 
@@ -39,9 +39,13 @@ class Evaluate:
 
     data: Annotated[Sets, FLAT] = field(default_factory=Sets)
     probes: tuple[str, ...] = ()
-    """knn, linear, regression, fewshot, retrieval, clustering, fewlabels or health; by default knn
-    and linear for classes, knn and regression for numbers, health without labels."""
+    """knn, linear, regression, fewshot, retrieval, clustering, fewlabels, observables, conserved or
+    health; by default knn and linear for classes, knn and regression for numbers, health without
+    labels, and what the domain adds."""
     options: Annotated[ProbeOptions, FLAT] = field(default_factory=ProbeOptions)
+    layer: str = "features"
+    """What of a run is judged: its features, or projector.1 and so on, a layer of the head that its
+    loss read."""
     baselines: bool = True
     """Compare with raw input and the untrained network."""
     embeddings: tuple[Path, ...] = ()
@@ -87,11 +91,12 @@ def _run(folder: Path, flags: Evaluate) -> dict[str, Any]:
 
     from twofold.run import Run
 
-    opened = _open(sets, whole.settings.seed)
-    return Run(folder).evaluate(opened, **_how(flags), baselines=flags.baselines)
+    opened = _open(sets, whole.settings.seed, whole.recipe.domain)
+    return Run(folder).evaluate(opened, **_how(flags), layer=flags.layer, baselines=flags.baselines)
 
 
 def _by_name(name: str, flags: Evaluate) -> dict[str, Any]:
+    _refuse_layer(flags)
     sets = _sets(flags) or [_plain(flags, "")]
     for settings in sets:
         check_source(settings)
@@ -108,13 +113,20 @@ def _by_name(name: str, flags: Evaluate) -> dict[str, Any]:
     )
 
 
+def _refuse_layer(flags: Evaluate) -> None:
+    """Refuses a layer of a head where there is none."""
+    if flags.layer != "features":
+        raise TwofoldError("--layer is for runs, whose heads have layers; leave it out")
+
+
 def _embeddings(given: str | None, flags: Evaluate) -> dict[str, Any]:
+    _refuse_layer(flags)
     if given is not None:
         raise TwofoldError(f"--embeddings stands in place of {given}; judge one of them at a time")
     for known in dataclasses.fields(Sets):
         if known.name != "test_fraction" and getattr(flags.data, known.name) != known.default:
             raise TwofoldError(
-                f"--{known.name.replace('_', '-')} is for images; a file of embeddings holds its "
+                f"--{known.name.replace('_', '-')} is for items; a file of embeddings holds its "
                 "own labels and parts"
             )
     if flags.pretrained:
@@ -147,10 +159,11 @@ def _plain(flags: Evaluate, name: str) -> DataConfig:
     return DataConfig(**given | {"data": name})
 
 
-def _open(sets: list[DataConfig], seed: int) -> list[Data]:
+def _open(sets: list[DataConfig], seed: int, domain: str | None = None) -> list[Data]:
+    from twofold.domains.names import told
     from twofold.launch import open_config
 
-    return [open_config(settings, seed) for settings in sets]
+    return [open_config(settings, seed, domain or told(settings.data)) for settings in sets]
 
 
 def _how(flags: Evaluate) -> dict[str, Any]:

@@ -25,7 +25,7 @@ class Export:
     layer: str = "features"
     """features, or projector.1 and so on for a layer of the head."""
     preprocess: bool = True
-    """Leave the scaling of stored images out of an onnx or torch file."""
+    """Leave the scaling of stored items out of an onnx or torch file."""
     without_erasers: bool = False
     """Leave out what makes features blind to an augmentation."""
 

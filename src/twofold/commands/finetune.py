@@ -33,12 +33,12 @@ def main(args: list[str]) -> int:
     if has(args, "--resume"):
         return _tune(*resumed(args, "finetune"))
     given, args = positional(args, "RUN", "twofold finetune RUN --data D --out F")
-    begun = check_run(Path(given))
-    tuned = Finetune(tuning=Tuning(start=given))
+    before = load_config(check_run(Path(given)) / CONFIG)
+    recipe = recipe_by_name("finetune", before.recipe.domain)
+    tuned = Finetune(recipe=recipe, tuning=Tuning(start=given))
     flags = parse(Finetune, args, prog="twofold finetune RUN", default=tuned)
     check_name(flags.recipe, tuned.recipe)
-    before = load_config(begun / CONFIG).data
-    data = flags.data if flags.data.data else changed(before, flags.data)
+    data = flags.data if flags.data.data else changed(before.data, flags.data)
     check_source(data)
     out = required(flags.out, "--out", "the folder of the new run, e.g. runs/tuned")
     check_new(out, overwrite=flags.overwrite)

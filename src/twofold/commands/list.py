@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
-from twofold.augment.table import IMAGE
 from twofold.domains.image.names import NAMES
+from twofold.domains.names import DOMAINS
 from twofold.errors import TwofoldError
 from twofold.evaluate.metrics import PROBES
 from twofold.networks.names import ENCODERS
@@ -16,11 +17,17 @@ def main(args: list[str]) -> int:
     """Prints every name there is."""
     if args:
         raise TwofoldError(f"twofold list takes nothing; found {args[0]}")
-    groups = {
+    groups: dict[str, Mapping[str, str]] = {
         "recipes": {name: _first_line(recipe) for name, recipe in RECIPES.items()},
+        "domains": {name: domain.about for name, domain in DOMAINS.items()},
         "encoders": ENCODERS,
         "probes": {name: probe.about for name, probe in PROBES.items()},
-        "augmentations": {name: _first_line(kind) for name, kind in IMAGE.items()},
+        **{
+            f"augmentations ({domain.items})": {
+                name: _first_line(kind) for name, kind in domain.augmentations.items()
+            }
+            for domain in DOMAINS.values()
+        },
         "data": NAMES,
     }
     for group, names in groups.items():

@@ -30,15 +30,15 @@ def main(args: list[str]) -> int:
     folder = check_run(Path(given))
     check_source(flags.data)
     out = output(flags.out, ".csv")
-    settings = load_config(folder / CONFIG).settings
+    whole = load_config(folder / CONFIG)
 
     from twofold.hardware import detect
     from twofold.launch import open_config
     from twofold.tuned import load_tuned, write_predictions
 
-    data = open_config(flags.data, settings.seed)
+    data = open_config(flags.data, whole.settings.seed, whole.recipe.domain)
     sources = {"train": [data.train], "test": [data.test], "all": [data.train, data.test]}
-    device = detect(device=settings.device).device
+    device = detect(device=whole.settings.device).device
     count = write_predictions(load_tuned(folder), sources[flags.part], out, device=device)
     print(f"{out}: {count} predictions")
     return 0

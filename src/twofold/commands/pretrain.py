@@ -6,7 +6,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
-from twofold.arguments import check_name, check_source, has, positional, required, resumed, take
+from twofold.arguments import (
+    check_name,
+    check_source,
+    domain_in,
+    has,
+    positional,
+    required,
+    resumed,
+    take,
+)
 from twofold.config import Config, DataConfig, Settings, load_config
 from twofold.flags import FLAT, parse
 from twofold.folder import check_new
@@ -35,7 +44,7 @@ def main(args: list[str]) -> int:
         begun = load_config(Path(path))
     else:
         name, args = positional(args, "RECIPE", "twofold pretrain RECIPE --data D --out RUN")
-        begun = Config(recipe=recipe_by_name(name))
+        begun = Config(recipe=recipe_by_name(name, domain_in(args)))
     default = Pretrain(recipe=begun.recipe, data=begun.data, settings=begun.settings)
     flags = parse(Pretrain, args, prog=f"twofold pretrain {begun.recipe.name}", default=default)
     check_name(flags.recipe, begun.recipe)

@@ -48,7 +48,7 @@ def main(args: list[str]) -> int:
     from twofold.run import Run
 
     proof = Run(folder).prove(
-        open_config(settings, whole.settings.seed),
+        open_config(settings, whole.settings.seed, whole.recipe.domain),
         augmentations=flags.augmentations,
         ceiling_epochs=flags.ceiling_epochs,
     )
@@ -62,12 +62,13 @@ def _prove_by_name(name: str, flags: Prove) -> int:
     out = None if flags.out is None else output(flags.out, ".json")
 
     from twofold.display import print_proof
+    from twofold.domains.names import told
     from twofold.launch import open_config
     from twofold.proof import prove_by_name
 
     proof = prove_by_name(
         name,
-        open_config(flags.data, flags.seed),
+        open_config(flags.data, flags.seed, told(flags.data.data)),
         names=flags.augmentations,
         pretrained=flags.pretrained,
         seed=flags.seed,

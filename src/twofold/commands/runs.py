@@ -64,7 +64,7 @@ COLUMNS = {
     "finetune": _Column(lambda run: run.finetune, _figure, right=True),
     "health": _Column(lambda run: run.health),
     "time": _Column(lambda run: run.seconds, duration, right=True),
-    "images/s": _Column(lambda run: run.images_per_s, count, right=True),
+    "items/s": _Column(lambda run: run.images_per_s, count, right=True),
     "when": _Column(lambda run: run.when, lambda when: f"{when:%Y-%m-%d %H:%M}"),
 }
 

@@ -22,7 +22,7 @@ class Search:
 
     data: Annotated[DataConfig, FLAT] = field(default_factory=DataConfig)
     query: Path | None = None
-    """An image file, or a .npy file of one item or several."""
+    """An image file where items are images, or a .npy file of one item or several."""
     k: int = 10
     """How many items to find for each query, >= 1."""
     out: Path | None = None
@@ -52,7 +52,6 @@ def main(args: list[str]) -> int:
     flags = parse(Search, args, prog="twofold search RUN")
     folder = check_run(Path(given))
     query = Path(required(flags.query, "--query", "an image file or a .npy file of items"))
-    check_query(query)
     out = None if flags.out is None else output(flags.out, ".png")
     if flags.embeddings is not None:
         check_file(flags.embeddings)
@@ -60,7 +59,8 @@ def main(args: list[str]) -> int:
             raise TwofoldError("--out shows the items themselves; name their --data, too")
     if flags.embeddings is None or flags.data.data:
         check_source(flags.data)
-    seed = load_config(folder / CONFIG).settings.seed  # the test part is what the run held out
+    whole = load_config(folder / CONFIG)
+    check_query(query, whole.recipe.domain)
 
     from twofold.display import Console
     from twofold.hardware import detect
@@ -70,7 +70,10 @@ def main(args: list[str]) -> int:
     with Console().task("searching"):
         hits = search(
             folder,
-            open_config(flags.data, seed) if flags.data.data else None,
+            # the test part is what the run held out
+            open_config(flags.data, whole.settings.seed, whole.recipe.domain)
+            if flags.data.data
+            else None,
             query,
             flags.k,
             embeddings=flags.embeddings,

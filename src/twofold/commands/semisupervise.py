@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated
 
-from twofold.arguments import check_name, check_source, has, positional, required, take
+from twofold.arguments import check_name, check_source, domain_in, has, positional, required, take
 from twofold.config import Config, DataConfig, Settings
 from twofold.errors import TwofoldError
 from twofold.flags import FLAT, parse
@@ -42,7 +42,12 @@ def main(args: list[str]) -> int:
             raise TwofoldError(f"--resume goes on as the stages began; found {rest[0]}")
         return _carry_out(load_stages(Path(given)), Path(given))
     name, args = positional(args, "RECIPE", "twofold semisupervise RECIPE --data D --out S")
-    default = Semisupervise(recipe=recipe_by_name(name))
+    domain = domain_in(args)
+    default = Semisupervise(
+        recipe=recipe_by_name(name, domain),
+        finetune=recipe_by_name("finetune", domain),
+        distill=recipe_by_name("distill", domain),
+    )
     flags = parse(Semisupervise, args, prog=f"twofold semisupervise {name}", default=default)
     for recipe, begun in (
         (flags.recipe, default.recipe),

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from twofold.arguments import check_name, check_source, has, positional, required, take
+from twofold.arguments import check_name, check_source, domain_in, has, positional, required, take
 from twofold.config import Config, DataConfig, Settings
 from twofold.errors import TwofoldError
 from twofold.flags import FLAT, parse
@@ -44,7 +44,7 @@ def main(args: list[str]) -> int:
         folder, plan = Path(given), load_plan(Path(given))
     else:
         name, args = positional(args, "RECIPE", "twofold study RECIPE --data D --out FOLDER")
-        default = Study(recipe=recipe_by_name(name))
+        default = Study(recipe=recipe_by_name(name, domain_in(args)))
         flags = parse(Study, args, prog=f"twofold study {name}", default=default)
         check_name(flags.recipe, default.recipe)
         check_source(flags.data)

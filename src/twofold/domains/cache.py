@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
 import os
 import shutil
@@ -44,6 +46,11 @@ def new_items(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
         return np.memmap(file, dtype=dtype, mode="w+", shape=shape)
 
 
+def key_of(what: object) -> str:
+    """Twenty-four hex digits that tell one listing of files and options from another."""
+    return hashlib.blake2b(json.dumps(what).encode(), digest_size=12).hexdigest()
+
+
 def publish(target: Path, build: Callable[[Path], None]) -> None:
     """Lets `build` fill a folder beside `target` and gives it that name once it is complete.
 
@@ -61,6 +68,11 @@ def publish(target: Path, build: Callable[[Path], None]) -> None:
             shutil.rmtree(partial, ignore_errors=True)
     except OSError as error:
         raise _unwritable(target.parent, error) from None
+
+
+def damaged(folder: Path, error: Exception) -> TwofoldError:
+    """The error for what lies in the cache and cannot be read."""
+    return TwofoldError(f"the cache '{folder}' is damaged ({error}); delete it")
 
 
 def _unwritable(folder: Path, error: OSError) -> TwofoldError:

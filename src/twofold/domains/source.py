@@ -12,6 +12,7 @@ import numpy as np
 
 from twofold.domains.cache import new_items
 from twofold.errors import TwofoldError
+from twofold.items import Items, Selectable
 
 _CHUNK_BYTES = 64 * 2**20
 _FINGERPRINT_ITEMS = 1000
@@ -30,7 +31,7 @@ class Source:
 
     name: str
     """What the set is called in reports."""
-    items: np.ndarray
+    items: Items
     """Items `(n, channels, height, width)` in their stored type; a memory map is welcome."""
     ids: Sequence[str]
     """One name for each item, no two alike."""
@@ -39,12 +40,17 @@ class Source:
     `(n, targets)`."""
     label_names: tuple[str, ...] = ()
     """Name of each class."""
+    label_unit: str = ""
+    """Unit of labels that are numbers, such as GeV; blank if unknown."""
     groups: np.ndarray | None = None
-    """Group of each item `(n,)`, such as its patient: a split never separates a group."""
+    """Group of each item `(n,)`, such as its patient: a split never separates a group, and its
+    items may be positives of each other."""
     skipped: tuple[tuple[str, str], ...] = ()
     """Path and reason of each file that could not be read."""
     folder: Path | None = None
     """Folder in which each id is the path of the item's own file; None for items of one array."""
+    domain: str = "image"
+    """What kind of items they are: a name of `twofold list`."""
 
     def __post_init__(self) -> None:
         count = len(self.items)
@@ -104,7 +110,7 @@ class Source:
         )
 
     def fingerprint(self) -> str:
-        """Sixteen hex digits that change with the shape, type, labels or contents.
+        """Sixteen hex digits that change with the shape, type, labels, groups or contents.
 
         Contents are read at up to 1000 evenly spaced items, so that it stays quick on large sets.
 
@@ -122,6 +128,8 @@ class Source:
         if self.labels is not None:
             digest.update(self.labels.tobytes())
             digest.update("\0".join(self.label_names).encode("utf-8", "surrogateescape"))
+        if self.groups is not None:
+            digest.update("\0".join(map(str, self.groups)).encode("utf-8", "surrogateescape"))
         return digest.hexdigest()
 
 
@@ -142,6 +150,7 @@ class Data:
         for what, here, there in (
             ("shape", self.train.items.shape[1:], self.test.items.shape[1:]),
             ("type", self.train.items.dtype, self.test.items.dtype),
+            ("domain", self.train.domain, self.test.domain),
         ):
             if here != there:
                 raise TwofoldError(
@@ -149,11 +158,17 @@ class Data:
                     "both must be the same (channels, height, width) and stored type"
                 )
         if self.train.labels is not None and self.test.labels is not None:
-            here, there = self.train.label_names, self.test.label_names
-            if here != there:
+            names, others = self.train.label_names, self.test.label_names
+            if names != others:
                 raise TwofoldError(
-                    f"the classes of '{self.name}' differ: train has {_abridged(here)}, "
-                    f"test has {_abridged(there)}; give both the same label_names"
+                    f"the classes of '{self.name}' differ: train has {_abridged(names)}, "
+                    f"test has {_abridged(others)}; give both the same label_names"
+                )
+            unit, other = self.train.label_unit, self.test.label_unit
+            if unit and other and unit != other:
+                raise TwofoldError(
+                    f"labels of '{self.name}' are in {unit} to train on and in {other} to test "
+                    "on; convert one of them"
                 )
 
 
@@ -200,10 +215,13 @@ def _hash(seed: int, key: str) -> bytes:
     return hashlib.blake2b(text, digest_size=16).digest()
 
 
-def _rows(items: np.ndarray, index: np.ndarray) -> np.ndarray:
+def _rows(items: Items, index: np.ndarray) -> Items:
+    if isinstance(items, Selectable):
+        return items.select(index)
     if len(index) and index[0] >= 0 and np.array_equal(index, index[0] + np.arange(len(index))):
-        return items[index[0] : index[-1] + 1]
-    row_bytes = items.itemsize * int(np.prod(items.shape[1:]))
+        some: Items = items[index[0] : index[-1] + 1]
+        return some
+    row_bytes = items.dtype.itemsize * int(np.prod(items.shape[1:]))
     if not isinstance(items, np.memmap):
         return np.asarray(items[index])
     rows = new_items((len(index), *items.shape[1:]), items.dtype)

@@ -50,7 +50,7 @@ def read_all(
             return Unreadable(_reason(error))
 
     workers = workers or min(16, (os.cpu_count() or 1) + 2)
-    return _tracked(_in_order(attempt, paths, workers), len(paths), task, progress)
+    return tracked(_in_order(attempt, paths, workers), len(paths), task, progress)
 
 
 def _in_order(function: Callable[[Path], T], paths: Sequence[Path], workers: int) -> Iterator[T]:
@@ -64,7 +64,8 @@ def _in_order(function: Callable[[Path], T], paths: Sequence[Path], workers: int
             yield pending.popleft().result()
 
 
-def _tracked(results: Iterator[T], total: int, task: str, progress: bool | None) -> Iterator[T]:
+def tracked(results: Iterator[T], total: int, task: str, progress: bool | None) -> Iterator[T]:
+    """Results as they come, with a progress bar on stderr; see `read_all`."""
     if progress is False or (progress is None and not sys.stderr.isatty()):
         yield from results
         return

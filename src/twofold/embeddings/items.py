@@ -10,6 +10,7 @@ import numpy as np
 
 from twofold.domains import Data, Source
 from twofold.errors import unknown
+from twofold.items import Items as Stored
 
 Part = Literal["all", "train", "test"]
 
@@ -101,7 +102,7 @@ class Items:
         return numbers, rows - starts[numbers]
 
     def _gathered(
-        self, columns: Sequence[np.ndarray], places: Sequence[int] | np.ndarray
+        self, columns: Sequence[Stored], places: Sequence[int] | np.ndarray
     ) -> np.ndarray:
         """Rows of columns, one column for each source, at some places."""
         found = np.empty((len(places), *columns[0].shape[1:]), dtype=columns[0].dtype)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.lib.npyio import NpzFile
 
-from twofold.domains.image.arrays import checked_labels, encode_classes
+from twofold.domains.arrays import checked_labels, encode_classes
 from twofold.embeddings.extras import need_pyarrow
 from twofold.errors import TwofoldError, nearest
 

@@ -172,9 +172,8 @@ def _graph(
     """A reading as a graph, which scales stored images itself if it gets them raw."""
     shape = (scale.channels, scale.size, scale.size)
     if raw:
-        stored = f"as stored: from {scale.low:g} to {scale.high:g}"
-        return kind(Standardized(reading, scale), shape, stored)
-    return kind(reading, shape, "at zero mean and unit variance per channel")
+        return kind(Standardized(reading, scale), shape, f"as stored: {scale.values}")
+    return kind(reading, shape, "scaled as the encoder reads them")
 
 
 def _check_weights(encoder: Encoder, library: str, given: Mapping[str, bool]) -> None:

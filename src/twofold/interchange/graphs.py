@@ -8,6 +8,7 @@ import logging
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from importlib.util import find_spec
 
 import torch
@@ -28,32 +29,25 @@ _BATCH = 2  # of the example; one item alone would be taken for a constant
 class Standardized(nn.Module):
     """A network behind the scaling that its inputs need.
 
-    `x -> network((clip((x - low) / (high - low), 0, 1) - mean) / std)`
-
     Args:
-        network: What reads images at zero mean and unit variance.
-        preprocess: The scaling.
+        network: What reads items that are scaled.
+        preprocess: The scaling; here items are stored as floats.
 
     Example:
         >>> scale = Preprocess(low=0, high=255, mean=(0.5,), std=(0.25,), size=2)
-        >>> Standardized(nn.Identity(), scale)(torch.tensor([0.0, 255.0])).flatten().tolist()
+        >>> images = torch.tensor([0.0, 255.0]).view(2, 1, 1, 1)
+        >>> Standardized(nn.Identity(), scale)(images).flatten().tolist()
         [-2.0, 2.0]
     """
 
-    mean: Tensor
-    std: Tensor
-
     def __init__(self, network: nn.Module, preprocess: Preprocess) -> None:
         super().__init__()
-        self.network = network
-        self.low, self.range = preprocess.low, preprocess.high - preprocess.low
-        self.register_buffer("mean", torch.tensor(preprocess.mean).view(-1, 1, 1))
-        self.register_buffer("std", torch.tensor(preprocess.std).view(-1, 1, 1))
+        self.network, self.preprocess = network, replace(preprocess, dtype="float32")
 
     def forward(self, images: Tensor) -> Tensor:
-        """What the network makes of images `(batch, channels, height, width)` as stored."""
-        unit = ((images - self.low) / self.range).clamp(0, 1)
-        result: Tensor = self.network((unit - self.mean) / self.std)
+        """What the network makes of items `(batch, channels, height, width)` as stored."""
+        unit = self.preprocess.unit(images, images.device)
+        result: Tensor = self.network(self.preprocess.standardize(unit))
         return result
 
 

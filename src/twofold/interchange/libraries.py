@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from twofold.encoder import Encoder
 from twofold.errors import TwofoldError
+from twofold.preprocess import Preprocess
 
 _SHARED = ("resnet18", "resnet34", "resnet50")
 """Our own networks that both libraries have under the same name, with the same keys."""
@@ -71,12 +72,27 @@ class Weights:
             "",
             f"mean = torch.tensor({list(scale.mean)}).view(-1, 1, 1)",
             f"std = torch.tensor({list(scale.std)}).view(-1, 1, 1)",
-            f"# images: float32 (batch, {scale.channels}, {scale.size}, {scale.size}), values from "
-            f"{scale.low:g} to {scale.high:g}",
-            f"unit = ((images - {scale.low}) / {scale.high - scale.low}).clamp(0, 1)",
+            f"# images: float32 (batch, {scale.channels}, {scale.size}, {scale.size}), "
+            f"{scale.values}",
+            *_scaling(scale),
             "features = model((unit - mean) / std)",
         ]
         return "\n".join(lines)
+
+
+def _scaling(scale: Preprocess) -> Iterator[str]:
+    """The lines that do what `unit` and the logarithm of a `Preprocess` do."""
+    if scale.zero_below:
+        yield f"images = images.masked_fill(images.abs() < {scale.zero_below}, 0)"
+    yield f"unit = (images - {scale.low}) / {scale.high - scale.low}"
+    if scale.gains:
+        yield f"unit = unit * torch.tensor({list(scale.gains)}).view(-1, 1, 1)"
+    if scale.bounded:
+        yield "unit = unit.clamp(0, 1)"
+    elif scale.clip:
+        yield f"unit = unit.clamp(max={scale.clip})"
+    if scale.log:
+        yield "unit = unit.sign() * unit.abs().log1p()"
 
 
 def _network(encoder: Encoder, library: str) -> tuple[nn.Module, str]:

@@ -1,5 +1,9 @@
 from .alignment import byol as byol
 from .alignment import negative_cosine as negative_cosine
+from .conservation import noise_variance as noise_variance
+from .conservation import same_orbit as same_orbit
+from .conservation import square_ratio as square_ratio
+from .conservation import within_variance as within_variance
 from .contrastive import info_nce as info_nce
 from .contrastive import info_nce_bounds as info_nce_bounds
 from .contrastive import nt_xent as nt_xent

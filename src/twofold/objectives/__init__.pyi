@@ -1,5 +1,7 @@
 from .barlow_twins import BarlowTwins as BarlowTwins
 from .byol import BYOL as BYOL
+from .con_cer_net import ConCerNet as ConCerNet
+from .conserv_net import ConservNet as ConservNet
 from .distill import Distill as Distill
 from .forget import Forget as Forget
 from .info_nce import InfoNCE as InfoNCE
@@ -10,6 +12,7 @@ from .objective import Encoded as Encoded
 from .objective import Known as Known
 from .objective import Objective as Objective
 from .predict import Predict as Predict
+from .siamese import Siamese as Siamese
 from .simclr import SimCLR as SimCLR
 from .simsiam import SimSiam as SimSiam
 from .sup_con import SupCon as SupCon

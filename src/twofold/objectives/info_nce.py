@@ -51,6 +51,11 @@ class InfoNCE(Objective):
         check_positive(self, "temperature", "queue")
         check_widths(self, "projector", least=1 if self.similarity == "euclidean" else 2)
 
+    @property
+    def opposes_own(self) -> bool:
+        """A queue holds views of earlier steps, of the same items too."""
+        return self.negatives == "queue"
+
     def heads(self, encoder: nn.Module, known: Known) -> Mapping[str, nn.Module]:
         """The projector, and the queue if there is one."""
         projector = networks.mlp(networks.num_features(encoder), *self.projector)

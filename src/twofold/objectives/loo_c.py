@@ -56,6 +56,11 @@ class LooC(Objective):
         """The query, the independent key, and a key for each augmentation."""
         return tuple(range(2 + len(self.augmentations)))
 
+    @property
+    def opposes_own(self) -> bool:
+        """What is kept in a space sets an item's views apart there."""
+        return True
+
     def keeps(self) -> frozenset[str]:
         """Those with a space of their own."""
         return frozenset(self.augmentations)

@@ -54,6 +54,11 @@ class NCE(Objective):
         if not 0 <= self.momentum < 1:
             raise TwofoldError(f"momentum is {self.momentum}; it must be in [0, 1)")
 
+    @property
+    def opposes_own(self) -> bool:
+        """Noise is drawn from all items, the own one too."""
+        return True
+
     def heads(self, encoder: nn.Module, known: Known) -> Mapping[str, nn.Module]:
         """The projector and the memory, which holds Z too (0 until the first batch)."""
         import torch

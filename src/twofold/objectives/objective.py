@@ -5,7 +5,7 @@ Objectives are read by the command line before torch is loaded, so nothing here 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Set
+from collections.abc import Callable, Iterable, Mapping, Set
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -77,6 +77,8 @@ class Encoded(Batch):
     objective of the same route reads."""
     known: Known = field(default_factory=Known)
     """What is known of all items."""
+    encode: Callable[[Tensor], Tensor] | None = None
+    """Encodes further views as the features were, of an objective that makes some of its own."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,6 +101,11 @@ class Objective:
     def reads(self) -> tuple[int, ...]:
         """The views it reads, from 0."""
         return tuple(range(self.num_views))
+
+    @property
+    def opposes_own(self) -> bool:
+        """Whether views of one item can be negatives of each other, if those of earlier steps."""
+        return False
 
     def heads(self, encoder: nn.Module, known: Known) -> Mapping[str, nn.Module]:
         """The modules this objective owns beside the encoder, by name."""
@@ -153,6 +160,15 @@ def projected(heads: Any, batch: Encoded) -> tuple[Tensor, Tensor]:
     return first, second
 
 
+def projected_members(heads: Any, features: Iterable[Tensor]) -> Tensor:
+    """Views through the head `projector`, `(views, batch, dim)`, of all processes."""
+    import torch
+
+    from twofold.distributed import gather
+
+    return torch.stack([gather(heads.projector(view)) for view in features])
+
+
 def check_positive(owner: Objective, *fields: str) -> None:
     """Refuses a number that is not > 0.
 
@@ -162,6 +178,16 @@ def check_positive(owner: Objective, *fields: str) -> None:
     for name in fields:
         if not getattr(owner, name) > 0:
             raise TwofoldError(f"{name} is {getattr(owner, name)}; it must be > 0")
+
+
+def check_several(owner: Objective, field: str) -> None:
+    """Refuses a number below 2.
+
+    Raises:
+        TwofoldError: With the name of the field.
+    """
+    if getattr(owner, field) < 2:
+        raise TwofoldError(f"{field} is {getattr(owner, field)}; it must be at least 2")
 
 
 def check_widths(owner: Objective, field: str, *, least: int = 1) -> None:

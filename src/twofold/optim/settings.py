@@ -39,6 +39,8 @@ class Optimizer:
     VICReg)."""
     final: float = 0.0
     """Share of the peak rate at which the cosine ends; in [0, 1]."""
+    clip: float | None = None
+    """Longest gradient of all weights together, > 0: a longer one is shortened; none if none."""
 
     def __post_init__(self) -> None:
         rules = {
@@ -48,6 +50,7 @@ class Optimizer:
             "momentum": (0 <= self.momentum < 1, "in [0, 1)"),
             "warmup": (0 <= self.warmup < 1, "in [0, 1)"),
             "final": (0 <= self.final <= 1, "in [0, 1]"),
+            "clip": (self.clip is None or self.clip > 0, "> 0"),
         }
         for field, (holds, rule) in rules.items():
             if not holds:

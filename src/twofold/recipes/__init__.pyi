@@ -1,4 +1,5 @@
 from . import cifar as cifar
+from . import conservation as conservation
 from . import imagenet as imagenet
 from . import names as names
 from . import prescribed as prescribed
@@ -12,6 +13,16 @@ from .cifar import simsiam_cifar as simsiam_cifar
 from .cifar import sup_con_cifar as sup_con_cifar
 from .cifar import supervised_cifar as supervised_cifar
 from .cifar import vicreg_cifar as vicreg_cifar
+from .conservation import con_cer_net as con_cer_net
+from .conservation import conserv_net as conserv_net
+from .conservation import conserved as conserved
+from .conservation import conserved_2d as conserved_2d
+from .conservation import conserved_barlow_twins as conserved_barlow_twins
+from .conservation import conserved_cosine as conserved_cosine
+from .conservation import conserved_simsiam as conserved_simsiam
+from .conservation import conserved_supervised as conserved_supervised
+from .conservation import conserved_vicreg as conserved_vicreg
+from .conservation import siamese as siamese
 from .imagenet import barlow_twins_imagenet as barlow_twins_imagenet
 from .imagenet import byol_imagenet as byol_imagenet
 from .imagenet import nce_imagenet as nce_imagenet

@@ -7,16 +7,17 @@ from dataclasses import replace
 from typing import Any
 
 from twofold.augment.augmentation import Augmentation
-from twofold.augment.table import IMAGE
+from twofold.domains.names import domain_by_name
 from twofold.recipes.recipe import Word
 
 SIMCLR_SET = ("crop", "flip", "brightness", "contrast", "saturation", "hue", "grayscale")
 """SimCLR's augmentations but for the blur, which it leaves out on images of 32 pixels."""
 
 
-def invariant(*names: str) -> dict[str, Word]:
-    """A prescription: `invariant` for those named, `off` for every other image augmentation."""
-    return {name: "invariant" if name in names else "off" for name in IMAGE}
+def invariant(*names: str, domain: str = "image") -> dict[str, Word]:
+    """A prescription: `invariant` for those named, `off` for every other of the domain."""
+    known = domain_by_name(domain).augmentations
+    return {name: "invariant" if name in names else "off" for name in known}
 
 
 def both(*names: str) -> dict[str, Word]:
@@ -24,6 +25,9 @@ def both(*names: str) -> dict[str, Word]:
     return dict.fromkeys(names, "both")
 
 
-def augmentations(**changes: Mapping[str, Any]) -> dict[str, Augmentation]:
-    """The image augmentations with some of their settings changed."""
-    return {name: replace(kind, **changes.get(name, {})) for name, kind in IMAGE.items()}
+def augmentations(
+    domain: str = "image", /, **changes: Mapping[str, Any]
+) -> dict[str, Augmentation]:
+    """The augmentations of a domain with some of their settings changed."""
+    known = domain_by_name(domain).augmentations
+    return {name: replace(kind, **changes.get(name, {})) for name, kind in known.items()}

@@ -9,17 +9,18 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Literal
 
+from twofold.domains.names import domain_by_name
 from twofold.objectives import LooC, Predict, SimCLR
 from twofold.recipes.cifar import info_nce_cifar
-from twofold.recipes.parts import SIMCLR_SET, both
+from twofold.recipes.parts import both
 from twofold.recipes.recipe import Recipe
 from twofold.recipes.small import simclr, simsiam
 
 _COLOURS = ("brightness", "contrast", "saturation", "hue")
 
 
-def mt_slvr() -> Recipe:
-    """MT-SLVR for images: contrast and prediction of what was applied, each with its adapters.
+def mt_slvr(domain: str = "image") -> Recipe:
+    """MT-SLVR: contrast and prediction of what was applied, each with its adapters.
 
     As published: a random set of augmentations, the same in both views; one predictor of which
     they were, three hidden layers, both losses of weight 1; views encoded one by one; parallel
@@ -30,39 +31,39 @@ def mt_slvr() -> Recipe:
 
     Reference: Heggan et al., 2023, arXiv:2305.17191 (github.com/CHeggan/MT-SLVR).
     """
-    return _mt_slvr("mt_slvr", "parallel")
+    return _mt_slvr("mt_slvr", domain, "parallel")
 
 
-def mt_simple() -> Recipe:
+def mt_simple(domain: str = "image") -> Recipe:
     """MT-SLVR's plain multi-task rival: both losses on the same features.
 
     Reference: Heggan et al., 2023, arXiv:2305.17191.
     """
-    return _mt_slvr("mt_simple", "none")
+    return _mt_slvr("mt_simple", domain, "none")
 
 
-def mt_split() -> Recipe:
+def mt_split(domain: str = "image") -> Recipe:
     """MT-SLVR's rival with a linear read-out for each loss at the end of a shared network.
 
     Reference: Heggan et al., 2023, arXiv:2305.17191.
     """
-    return _mt_slvr("mt_split", "split")
+    return _mt_slvr("mt_split", domain, "split")
 
 
-def mt_norm() -> Recipe:
+def mt_norm(domain: str = "image") -> Recipe:
     """MT-SLVR with norms alone for each route.
 
     Reference: Heggan et al., 2023, arXiv:2305.17191.
     """
-    return _mt_slvr("mt_norm", "norm")
+    return _mt_slvr("mt_norm", domain, "norm")
 
 
-def mt_series() -> Recipe:
+def mt_series(domain: str = "image") -> Recipe:
     """MT-SLVR with series adapters.
 
     Reference: Heggan et al., 2023, arXiv:2305.17191.
     """
-    return _mt_slvr("mt_series", "series")
+    return _mt_slvr("mt_series", domain, "series")
 
 
 def e_ssl() -> Recipe:
@@ -125,9 +126,11 @@ def loo_c() -> Recipe:
     )
 
 
-def _mt_slvr(name: str, adapters: Literal["none", "parallel", "series", "norm", "split"]) -> Recipe:
-    base = simclr()
-    routed = adapters in {"parallel", "series", "norm"}
+def _mt_slvr(
+    name: str, domain: str, adapters: Literal["none", "parallel", "series", "norm", "split"]
+) -> Recipe:
+    base = simclr(domain)
+    routed = domain == "image" and adapters in {"parallel", "series", "norm"}
     return replace(
         base,
         name=name,
@@ -135,7 +138,7 @@ def _mt_slvr(name: str, adapters: Literal["none", "parallel", "series", "norm", 
             "contrast": SimCLR(projector=(1024, 128), temperature=0.1),
             "predict": Predict(applied=True, hidden=(256, 64, 16)),
         },
-        prescription={**base.prescription, **both(*SIMCLR_SET, "solarize")},
+        prescription={**base.prescription, **both(*domain_by_name(domain).strong)},
         select="subset",
         adapters=adapters,
         adapt_after=("conv1", "bn1", "layer1") if routed else None,

@@ -18,6 +18,8 @@ from twofold.augment.table import (
     small_side,
 )
 from twofold.balance.settings import Balance
+from twofold.domains.image.domain import ImageInput
+from twofold.domains.names import domain_by_name
 from twofold.errors import TwofoldError, unknown
 from twofold.networks.names import check_encoder
 from twofold.objectives.objective import Objective
@@ -48,6 +50,12 @@ class Recipe:
     """What the embedding does with each augmentation."""
     augmentations: Mapping[str, Any]
     """How each augmentation draws."""
+    domain: str = "image"
+    """What kind of items it is for; augmentations and input are those of the domain."""
+    input: Any = field(default_factory=ImageInput)
+    """How items are read."""
+    positives: Literal["augmentations", "group"] = "augmentations"
+    """Whether the views of a step are of one item, or of different items of its group."""
     asymmetry: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     """Probability in each view, of the augmentations where views differ."""
     repeats: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
@@ -83,7 +91,8 @@ class Recipe:
     epochs: int = 100
     """Passes over the training items, >= 1."""
     batch_size: int = 256
-    """Items a step, >= 2; incomplete batches are left out."""
+    """Items a step, or groups where these are the positives, >= 2; incomplete batches are left
+    out."""
     optimizer: Optimizer = field(default_factory=Optimizer)
     """How the weights move."""
     choose: Literal["last", "rankme", "knn"] = "last"
@@ -98,6 +107,12 @@ class Recipe:
 
     def __post_init__(self) -> None:
         check_encoder(self.encoder)
+        kind = domain_by_name(self.domain)
+        if type(self.input) is not type(kind.input):
+            raise TwofoldError(
+                f"domain is {self.domain!r}, whose input is a {type(kind.input).__name__}, but "
+                f"input is a {type(self.input).__name__}; recipe_by_name(name, domain) has both"
+            )
         for name, least in {"epochs": 1, "batch_size": 2, "view_size": 4, "num_views": 1}.items():
             value = getattr(self, name)
             if value is not None and value < least:
@@ -119,6 +134,8 @@ class Recipe:
                     f"{name!r} reads view {max(objective.reads)}, counted from 0"
                 )
         self._check_prescription()
+        if self.positives == "group":
+            self._check_pairs()
         for name in self.weights:
             if name not in self.learned:
                 raise unknown("loss weight", name, self.learned)
@@ -180,6 +197,21 @@ class Recipe:
         """
         late = self.view_size or image_size
         return small_side(late, self.early_resolution), late
+
+    def _check_pairs(self) -> None:
+        """Refuses objectives that compare no views, or would hold those of a group apart."""
+        if max(len(objective.reads) for objective in self.objectives.values()) < 2:
+            raise TwofoldError(
+                f"positives is 'group', but no objective of {self.name} reads two views; take a "
+                "recipe that does, such as simclr, or say 'augmentations'"
+            )
+        for name, objective in self.learned.items():
+            if objective.opposes_own:
+                raise TwofoldError(
+                    f"positives is 'group', but objective {name!r} of {self.name} holds items of "
+                    "one group against each other, too; take another, such as SimCLR, or say "
+                    "'augmentations'"
+                )
 
     def _check_prescription(self) -> None:
         check(self.augmentations, self.prescription)

@@ -15,12 +15,14 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _WIDE, _HALF, _NARROW, _SMALL = (860, 320), (420, 250), (350, 260), (270, 150)
-_SQUARE = (420, 420)
+_SQUARE, _MAP = (420, 420), (270, 236)
 _LETTER = 7.4
 """Pixels that a letter of a line's name takes, bold and with some to spare."""
 _LABEL_ROOM = 108
 """Pixels right of the axes for the names of the lines, more where those are longer."""
 _MAX_POINTS = 400
+_FAINTEST, _AROUND_ZERO = 1e-4, 1e-2
+"""Shares of the largest amount where colours begin, and where those of both signs are linear."""
 _FONT = 12
 # Colours that matplotlib writes and that the page replaces by its own.
 _COLOURS = {
@@ -150,6 +152,62 @@ def scatter_chart(
         axes.plot(x, y, "o", color=_ACCENT, markersize=3.5, alpha=0.4, markeredgewidth=0)
 
     return _draw(paint, (x_label, y_label, description), _SQUARE, 16.0, "square")
+
+
+def heat_map(
+    values: np.ndarray,
+    *,
+    reach: float,
+    signed: bool = False,
+    x_label: str,
+    y_label: str,
+    description: str,
+) -> Markup:
+    """Amounts on a grid as colours on a logarithmic scale, as inline SVG.
+
+    Args:
+        values: `(rows, columns)`; the first row is drawn lowest.
+        reach: Largest amount on the scale, > 0; colours tell four powers of ten.
+        signed: Whether amounts below 0 have colours of their own; the scale is linear around 0
+            then, within a hundredth of `reach`.
+        x_label: Below the axis.
+        y_label: Above the axis.
+        description: What the map shows, in words, for those who cannot see it.
+
+    Example:
+        >>> svg = heat_map(
+        ...     np.eye(3), reach=1.0, x_label="φ", y_label="η", description="A diagonal."
+        ... )
+        >>> svg.count("<image") >= 1
+        True
+    """
+    from matplotlib.colors import LogNorm, Normalize, SymLogNorm
+
+    norm: Normalize = LogNorm(_FAINTEST * reach, reach, clip=True)
+    if signed:
+        norm = SymLogNorm(_AROUND_ZERO * reach, vmin=-reach, vmax=reach)
+    rows, columns = values.shape
+
+    def paint(axes: Axes) -> None:
+        axes.grid(visible=False)
+        axes.spines["bottom"].set_visible(False)
+        drawn = axes.imshow(
+            values if signed else np.maximum(values, _FAINTEST * reach),
+            norm=norm,
+            cmap="RdBu_r" if signed else "inferno",
+            origin="lower",
+            extent=(-columns / 2, columns / 2, -rows / 2, rows / 2),
+            interpolation="none",
+        )
+        scale = axes.figure.colorbar(drawn, cax=axes.inset_axes((1.04, 0, 0.045, 1)))
+        scale.outline.set_visible(False)
+        scale.ax.tick_params(colors=_MUTED, length=0, pad=3)
+        scale.ax.minorticks_off()
+        if signed:
+            decade = 10.0 ** np.floor(np.log10(reach))
+            scale.set_ticks([-decade, -decade / 10, 0, decade / 10, decade])
+
+    return _draw(paint, (x_label, y_label, description), _MAP, 62.0, "map")
 
 
 def _draw(

@@ -10,12 +10,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from twofold.domains.names import domain_by_name
 from twofold.errors import TwofoldError
 from twofold.report.pictures import Scale, displayable, scale_of
 
 if TYPE_CHECKING:
     from twofold.augment import Views
     from twofold.domains import Data, Source
+    from twofold.positives import Groups
+    from twofold.preprocess import Preprocess
 
 _CELL = 168
 _MARGIN, _GAP = 40, 20
@@ -86,10 +89,13 @@ def preview(
     rows: int = 6,
     epochs: int = 2,
     seed: int = 0,
+    preprocess: Preprocess | None = None,
+    groups: Groups | None = None,
 ) -> Path:
     """Draw what training would see, before paying for it, and write it as a PNG.
 
-    Each row is an item as stored and its views, drawn as training draws them.
+    Each row is an item as stored and its views, drawn as training draws them; where positives are
+    by group, a group: one of its items as stored, and views of others, whose ids are given.
 
     Args:
         data: Where the items come from; of a data set its training part.
@@ -98,6 +104,8 @@ def preview(
         rows: How many items, taken across the classes where labels are known.
         epochs: How many epochs to show; each adds one column per view.
         seed: Which items are shown.
+        preprocess: The scale that views are made on; that of the domain's default input if None.
+        groups: Groups whose items are positives of each other.
 
     Returns:
         The path that was written.
@@ -110,15 +118,15 @@ def preview(
     from twofold.domains import Source
 
     source = data if isinstance(data, Source) else data.train
-    index = spread(source.labels, len(source), rows, seed=seed)
-    unit, columns, captions, headings = rendered(source, views, index, epochs)
-    scale = scale_of(unit, 0, 1)
+    index, names = chosen(source, rows, seed=seed, groups=groups)
+    unit, columns, captions, headings = rendered(source, views, index, epochs, preprocess, groups)
+    scale = scale_of(unit, 0, 1, domain=source.domain)
     sheet = contact_sheet(
         unit,
         columns,
         captions,
         headings=headings,
-        names=item_names(source, index),
+        names=names,
         title=f"What training sees of {source.name}",
         notes=[*prescription_lines(views), *filter(None, [scale.note])],
         scale=scale,
@@ -129,20 +137,48 @@ def preview(
     return out
 
 
-def rendered(
-    source: Source, views: Views, index: np.ndarray, epochs: int
-) -> tuple[np.ndarray, list[np.ndarray], list[list[str]], list[str]]:
-    """Items on the [0, 1] scale, their views by epoch, captions and headings, by column."""
-    from twofold.preprocess import measure
+def chosen(
+    source: Source, count: int, *, seed: int, groups: Groups | None = None
+) -> tuple[np.ndarray, list[str]]:
+    """Which items to show, in turn from every class, or which groups; and what to call each."""
+    if groups is not None:
+        index = spread(None, len(groups), count, seed=seed)
+        return index, [f"group {name}" for name in groups.names[index]]
+    index = spread(source.labels, len(source), count, seed=seed)
+    return index, item_names(source, index)
 
-    # Only the value range is needed here, which a small sample for mean and deviation leaves as is.
-    unit = measure(source.items, sample=16).unit(source.items[index])
+
+def rendered(
+    source: Source,
+    views: Views,
+    index: np.ndarray,
+    epochs: int,
+    preprocess: Preprocess | None,
+    groups: Groups | None = None,
+) -> tuple[np.ndarray, list[np.ndarray], list[list[str]], list[str]]:
+    """Items on the scale of views, their views by epoch, captions and headings, by column.
+
+    Where `index` are groups, the items are those of their first views, and captions begin with ids.
+    """
+    from twofold.positives import read
+
+    if preprocess is None:
+        preprocess = domain_by_name(source.domain).tools.measure(source.items)
+    first = index if groups is None else groups.members(index, 0)[:, 0]
+    unit = preprocess.unit(source.items[first])
     columns, captions, headings = [], [], ["stored"]
     for epoch in range(epochs):
-        images, draws = views(unit, index, epoch)
+        shown = index if groups is None else groups.members(index, epoch)
+        images, draws = views(read(source.items, shown, preprocess), shown, epoch)
         for number, (image, draw) in enumerate(zip(images, draws, strict=True), start=1):
             columns.append(image.numpy())
-            captions.append(["  ".join(views.describe(draw, i)) for i in range(len(index))])
+            words = [views.describe(draw, i) for i in range(len(index))]
+            if groups is not None:
+                words = [
+                    [source.ids[item[number - 1]], *text]
+                    for item, text in zip(shown, words, strict=True)
+                ]
+            captions.append(["  ".join(text) for text in words])
             headings.append(f"epoch {epoch + 1}, view {number}")
     return unit.numpy(), columns, captions, headings
 
@@ -184,7 +220,7 @@ def prescription_lines(views: Views) -> list[str]:
     by_word: dict[str, list[str]] = {}
     for name, word in views.prescription.items():
         if word != "off":
-            idle = f"without effect on images of {views.channels} channel"
+            idle = f"without effect on items of {views.channels} channel"
             idle += "s" if views.channels != 1 else ""
             key = word if name in views.augmentations else idle
             by_word.setdefault(key, []).append(name.replace("_", " "))

@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from twofold.report import embedding_map, wording
+from twofold.report.contact_sheet import chosen, label_name, prescription_lines, rendered
 from twofold.report.contact_sheet import item_names as names_of
-from twofold.report.contact_sheet import label_name, prescription_lines, rendered, spread
 from twofold.report.pictures import Scale, data_uri, displayable, scale_of, shrink, sprite
 
 if TYPE_CHECKING:
     from twofold.augment import Views
     from twofold.domains import Data, Source
+    from twofold.positives import Groups
+    from twofold.preprocess import Preprocess
 
 _VIEW_ROWS, _VIEW_PIXELS, _VIEW_BYTES = 6, 112, 6_000
 _QUERIES, _THUMB_PIXELS, _THUMB_BYTES = 12, 64, 2_500
@@ -40,6 +42,8 @@ class Shown:
 class ViewSheet:
     """Items beside their views."""
 
+    of: str
+    """What is shown, a row for each."""
     headings: list[str]
     """One per column."""
     rows: list[list[Shown]]
@@ -86,12 +90,13 @@ class Map:
     """How pictures differ from values, if they do."""
 
 
-def view_sheet(data: Data, views: Views) -> ViewSheet:
-    """A few training items with their views and what was drawn for each."""
-    index = spread(data.train.labels, len(data.train), _VIEW_ROWS, seed=0)
-    unit, columns, captions, headings = rendered(data.train, views, index, epochs=2)
-    names = names_of(data.train, index)
-    scale = scale_of(unit, 0, 1)
+def view_sheet(
+    data: Data, views: Views, preprocess: Preprocess | None, groups: Groups | None = None
+) -> ViewSheet:
+    """A few training items, or groups of them, with their views and what was drawn for each."""
+    index, names = chosen(data.train, _VIEW_ROWS, seed=0, groups=groups)
+    unit, columns, captions, headings = rendered(data.train, views, index, 2, preprocess, groups)
+    scale = scale_of(unit, 0, 1, domain=data.train.domain)
     columns = [displayable(column, scale) for column in (unit, *columns)]
     rows = []
     for i, name in enumerate(names):
@@ -101,8 +106,9 @@ def view_sheet(data: Data, views: Views) -> ViewSheet:
             uri = _uri(column[i], _VIEW_PIXELS, _VIEW_BYTES)
             row.append(Shown(uri, f"{name}, {heading}: {', '.join(lines)}", lines))
         rows.append(row)
-    by_class = data.train.labels is not None
-    return ViewSheet(headings, rows, prescription_lines(views), by_class, scale.note)
+    by_class = data.train.labels is not None and groups is None
+    of = "training items" if groups is None else "groups of training items"
+    return ViewSheet(of, headings, rows, prescription_lines(views), by_class, scale.note)
 
 
 def neighbours(data: Data, arrays: dict[str, np.ndarray], scale: Scale) -> list[Neighbours]:
@@ -206,7 +212,7 @@ def class_names(source: Source) -> list[str]:
 def picture_scale(data: Data, low: float | None, high: float | None) -> Scale:
     """One scale for all pictures of the page, fitted to a sample of the training items."""
     step = max(1, len(data.train) // 200)
-    return scale_of(data.train.items[::step], low, high)
+    return scale_of(data.train.items[::step], low, high, domain=data.train.domain)
 
 
 def _thumbnails(pictures: np.ndarray) -> dict[str, Any]:

@@ -22,6 +22,7 @@ def hit_sheet(
     title: str,
     low: float | None = None,
     high: float | None = None,
+    domain: str = "image",
 ) -> Image.Image:
     """Queries, one a row, with what was found for them, the nearest first.
 
@@ -33,6 +34,7 @@ def hit_sheet(
         title: Printed above.
         low: Stored value that is black; what the type means if None.
         high: Stored value that is white; what the type means if None.
+        domain: What kind of items they are.
 
     Example:
         >>> items = np.zeros((3, 1, 28, 28), np.uint8)
@@ -41,8 +43,10 @@ def hit_sheet(
         ('RGB', 812)
     """
     ranks = range(hits.shape[1])
-    values = np.concatenate([queries.reshape(-1), hits.reshape(-1)])
-    scale = scale_of(values.reshape(1, 1, 1, -1), low, high)
+    channels = queries.shape[1]
+    by_channel = [np.moveaxis(queries, 1, 0), np.moveaxis(hits, 2, 0)]
+    values = np.concatenate([items.reshape(channels, -1) for items in by_channel], axis=1)
+    scale = scale_of(values[None, :, None], low, high, domain=domain)
     return contact_sheet(
         queries,
         [hits[:, rank] for rank in ranks],

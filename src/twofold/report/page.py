@@ -12,9 +12,11 @@ import numpy as np
 
 from twofold.evaluate.metrics import PROBES
 from twofold.folder import REPORT, write_atomically
+from twofold.preprocess import read_preprocess
 from twofold.report import (
     balance,
     gallery,
+    observed,
     prescription,
     probes,
     run_folder,
@@ -27,6 +29,7 @@ from twofold.report.run_folder import RunFolder
 if TYPE_CHECKING:
     from twofold.augment import Views
     from twofold.domains import Data
+    from twofold.positives import Groups
 
 _SECTIONS = {
     "prescription": "Prescription",
@@ -34,6 +37,7 @@ _SECTIONS = {
     "quality": "Quality of the features",
     "training": "Course of the training",
     "health": "Health",
+    "items": "What the data are",
     "views": "What training sees",
     "neighbours": "Nearest neighbours",
     "map": "Map of the embeddings",
@@ -53,9 +57,15 @@ class _Pictures:
     confusions: list[str]
     missing: str
     note: str
+    items: observed.Observed | None
 
 
-def write(run_dir: str | Path, data: Data | None = None, views: Views | None = None) -> Path:
+def write(
+    run_dir: str | Path,
+    data: Data | None = None,
+    views: Views | None = None,
+    groups: Groups | None = None,
+) -> Path:
     """Write `report.html` of a run, from whatever the run has left so far.
 
     The page is one file below 3 MB with pictures, curves and script inside. A section whose
@@ -65,6 +75,7 @@ def write(run_dir: str | Path, data: Data | None = None, views: Views | None = N
         run_dir: Folder of the run.
         data: The data of the run, for pictures and class names; left out if it is not the same.
         views: How the run made its views, to show some.
+        groups: Groups whose items were positives of each other, if any were.
 
     Returns:
         Path of the page.
@@ -73,7 +84,7 @@ def write(run_dir: str | Path, data: Data | None = None, views: Views | None = N
         TwofoldError: If `run_dir` is not a run folder.
     """
     run = run_folder.read(run_dir)
-    return write_page(run.path / REPORT, "template.html.j2", _context(run, data, views))
+    return write_page(run.path / REPORT, "template.html.j2", _context(run, data, views, groups))
 
 
 def write_page(path: Path, template: str, context: Mapping[str, Any]) -> Path:
@@ -90,13 +101,18 @@ def write_page(path: Path, template: str, context: Mapping[str, Any]) -> Path:
     return path
 
 
-def _context(run: RunFolder, data: Data | None, views: Views | None) -> dict[str, Any]:
+def _context(
+    run: RunFolder, data: Data | None, views: Views | None, groups: Groups | None
+) -> dict[str, Any]:
     judged = summary.probes(run)
-    pictures = _pictures(run, data, views)
+    pictures = _pictures(run, data, views, groups)
     proof, awaits_proof = prescription.proof(run), prescription.awaits_proof(run)
-    left_out = set() if proof or awaits_proof else {"prescription"}
+    shown = {"prescription": proof or awaits_proof, "items": pictures.items}
+    sections = {id: name for id, name in _SECTIONS.items() if shown.get(id, True)}
+    if pictures.items:
+        sections["items"] = pictures.items.title
     return {
-        "sections": {id: name for id, name in _SECTIONS.items() if id not in left_out},
+        "sections": sections,
         "name": run.path.resolve().name,
         "title": summary.title(run),
         "notes": [*run.notes, *training.warnings(run)],
@@ -132,15 +148,19 @@ def _context(run: RunFolder, data: Data | None, views: Views | None) -> dict[str
     }
 
 
-def _pictures(run: RunFolder, data: Data | None, views: Views | None) -> _Pictures:
+def _pictures(
+    run: RunFolder, data: Data | None, views: Views | None, groups: Groups | None
+) -> _Pictures:
     missing = _mismatch(run, data)
     data = None if missing or data is None else _with_classes(data)
     arrays = run.arrays
     scale: Scale | None = None
+    fitted = run.config.get("found", {}).get("preprocess")
+    preprocess = read_preprocess(fitted) if fitted else None
     if data is not None:
-        fitted = run.config.get("found", {}).get("preprocess", {})
-        scale = gallery.picture_scale(data, fitted.get("low"), fitted.get("high"))
-    sheet = gallery.view_sheet(data, views) if data and views else None
+        known = (preprocess.low, preprocess.high) if preprocess else (None, None)
+        scale = gallery.picture_scale(data, *known)
+    sheet = gallery.view_sheet(data, views, preprocess, groups) if data and views else None
     has_neighbours = {"query_index", "neighbour_index", "neighbour_similarity"} <= arrays.keys()
     rows: list[summary.Row] = []
     confusions: list[str] = []
@@ -157,6 +177,7 @@ def _pictures(run: RunFolder, data: Data | None, views: Views | None) -> _Pictur
         confusions=confusions,
         missing=missing,
         note=scale.note if scale else "",
+        items=observed.observed(data) if data else None,
     )
 
 

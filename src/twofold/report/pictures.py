@@ -10,6 +10,10 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from twofold.domains.names import domain_by_name
+
+_DIMMEST = 1e-3
+"""Of the brightest value: what is less is nearly black where pictures are logarithmic."""
 _DIM = 0.25
 """Items that use less than this share of their value range are brightened for the eye."""
 
@@ -24,32 +28,53 @@ class Scale:
     """Stored value shown as white."""
     note: str = ""
     """One sentence where the pictures differ from the values; empty where they do not."""
+    step: float = 0.0
+    """Value from which they are logarithmic; 0 if they are linear."""
+    colours: tuple[int, int, int] = (0, 1, 2)
+    """Channels shown as red, green and blue."""
 
 
-def scale_of(items: np.ndarray, low: float | None = None, high: float | None = None) -> Scale:
+def scale_of(
+    items: np.ndarray,
+    low: float | None = None,
+    high: float | None = None,
+    *,
+    domain: str = "image",
+) -> Scale:
     """The scale that shows `items` `(n, channels, height, width)` faithfully and not too dark.
+
+    Amounts, such as energies, are shown as `log(1 + value / step)`, over three powers of ten.
 
     Args:
         items: The items to be shown, as stored.
         low: Stored value that is black; by default what the type means (0 for integers).
         high: Stored value that is white; by default what the type means (65535 for uint16).
+        domain: What kind of items they are.
 
     Example:
         >>> scale_of(np.full((1, 1, 2, 2), 4095, np.uint16)).note
         'Pictures are shown 16 times brighter than stored: they use 6.2 % of their value range.'
     """
     values = np.nan_to_num(np.asarray(items, np.float32))
+    kind = domain_by_name(domain)
+    colours = kind.colours.get(items.shape[1], (0, 1, 2))
+    if kind.shown == "log":
+        brightest = float(values.max(initial=0)) or 1.0
+        note = f"Pictures show logarithms of values, from {brightest * _DIMMEST:.2g} up."
+        note = " ".join(filter(None, [note, _channel_note(items.shape[1], colours)]))
+        return Scale(0.0, brightest, note, brightest * _DIMMEST, colours)
     if low is None or high is None:
         low, high = _type_range(values, items.dtype)
     brightest = float(values.max(initial=low))
     share = (brightest - low) / (high - low)
     if not 0 < share < _DIM:
-        return Scale(low, high, _channel_note(items.shape[1]))
+        return Scale(low, high, _channel_note(items.shape[1], colours))
     note = (
         f"Pictures are shown {round(1 / share)} times brighter than stored: they use "
         f"{100 * share:.2g} % of their value range."
     )
-    return Scale(low, brightest, " ".join(filter(None, [note, _channel_note(items.shape[1])])))
+    note = " ".join(filter(None, [note, _channel_note(items.shape[1], colours)]))
+    return Scale(low, brightest, note)
 
 
 def displayable(items: np.ndarray, scale: Scale | None = None) -> np.ndarray:
@@ -64,10 +89,13 @@ def displayable(items: np.ndarray, scale: Scale | None = None) -> np.ndarray:
     """
     values = np.nan_to_num(np.asarray(items, np.float32))
     scale = scale or Scale(*_type_range(values, items.dtype))
-    values = np.clip((values - scale.low) / (scale.high - scale.low), 0, 1)
-    pixels = np.rint(255 * values).astype(np.uint8)
+    shares = np.clip((values - scale.low) / (scale.high - scale.low), 0, 1)
+    if scale.step:
+        decades = (scale.high - scale.low) / scale.step
+        shares = np.log1p(shares * decades) / np.log1p(decades)
+    pixels = np.rint(255 * shares).astype(np.uint8)
     if pixels.shape[1] >= 3:
-        return np.ascontiguousarray(np.moveaxis(pixels[:, :3], 1, -1))
+        return np.ascontiguousarray(np.moveaxis(pixels[:, list(scale.colours)], 1, -1))
     grey: np.ndarray = np.rint(pixels.mean(axis=1)).astype(np.uint8)
     return grey
 
@@ -111,12 +139,15 @@ def _type_range(values: np.ndarray, dtype: np.dtype[Any]) -> tuple[float, float]
     return low, high
 
 
-def _channel_note(channels: int) -> str:
+def _channel_note(channels: int, colours: tuple[int, int, int]) -> str:
     if channels in (1, 3):
         return ""
     if channels == 2:
         return "Pictures show the mean of the 2 channels."
-    return f"Pictures show the first 3 of {channels} channels as red, green and blue."
+    if colours == (0, 1, 2):
+        return f"Pictures show the first 3 of {channels} channels as red, green and blue."
+    listed = ", ".join(map(str, colours))
+    return f"Pictures show channels {listed} of {channels} as red, green and blue, counted from 0."
 
 
 def _encoded(image: Image.Image, kind: str, **options: int | bool) -> bytes:

@@ -10,6 +10,7 @@ import numpy as np
 from markupsafe import Markup
 
 from twofold.evaluate.metrics import (
+    METRICS,
     PROBES,
     TRAINED,
     certainly_best,
@@ -21,11 +22,12 @@ from twofold.evaluate.metrics import (
 from twofold.report import wording
 from twofold.report.charts import Curve, line_chart, scatter_chart
 from twofold.report.run_folder import RunFolder
+from twofold.report.summary import PROBES as DRAWN
 from twofold.report.training import Figure
 
 COLUMNS = {
     "": "learned features",
-    "raw": "raw pixels",
+    "raw": "raw input",
     "untrained": "untrained network",
     "baseline": "from random weights",
     "teacher": "its teacher",
@@ -35,6 +37,10 @@ COLUMNS = {
 _ERRORS = (
     "R² is 1 where all is predicted and 0 where the mean would do as well; MAE and RMSE are in the "
     "units of the numbers."
+)
+_AUC = (
+    "AUC, the area under the ROC curve, is how often a test item of the second class scores above "
+    "one of the first: 1 at best, 0.5 for scores that tell nothing."
 )
 _LEADS = {
     "knn": f"Each number is the mean over the nearest training items. {_ERRORS}",
@@ -48,6 +54,8 @@ _LEADS = {
     "its clusters agree with the classes, 1 at best; AMI and ARI are 0 for chance. Silhouette "
     "knows no classes: 1 for clusters far apart.",
     "fewlabels": "The linear probe with so many labelled items of each class.",
+    "observables": "A linear map predicts from frozen features what experts read off items, which "
+    "the training was never told: R² is 1 where all of it is known and 0 where nothing is.",
     "health": "Without any labels: how evenly the features of the test items are spread.",
     "finetune": "Not a probe: the network itself, trained on labels.",
     "distill": "Not a probe: the network itself, which learned to answer as its teacher does.",
@@ -60,7 +68,7 @@ class Cell:
     """One figure of a table."""
 
     value: str
-    """With its unit, if that is percent; blank if there is none."""
+    """With its unit, if it has one; blank if there is none."""
     interval: str = ""
     """Its 95 % interval; blank if it has none."""
 
@@ -102,8 +110,8 @@ def tables(run: RunFolder) -> list[Table]:
     found = []
     for name, (title, _) in (TRAINED | PROBES).items():
         entry = run.evaluation.get(name)
-        figures = figures_of(entry) if isinstance(entry, Mapping) else {}
-        if not figures or (name in ("knn", "linear") and "accuracy" in figures):
+        figures = _tabled(name, entry) if isinstance(entry, Mapping) else {}
+        if not figures:
             continue
         assert entry is not None
         used = [end for end in COLUMNS if any(read_name(key).input == end for key in figures)]
@@ -111,7 +119,7 @@ def tables(run: RunFolder) -> list[Table]:
         found.append(
             Table(
                 title,
-                _lead(name, entry),
+                _lead(name, entry, figures),
                 tuple(COLUMNS[end] if end or name in PROBES else "this network" for end in used),
                 tuple(_lines(figures, used)),
                 wording.settings(entry.get("protocol", {})),
@@ -156,14 +164,29 @@ def _cell(name: str, figure: Mapping[str, Any] | None) -> Cell:
     return Cell(value.replace(" ", "\N{NO-BREAK SPACE}"), interval)
 
 
-def _lead(name: str, entry: Mapping[str, Any]) -> str:
+def _tabled(name: str, entry: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The figures of a probe without accuracies that are drawn."""
+    drawn = name in DRAWN
+    return {
+        key: figure
+        for key, figure in figures_of(entry).items()
+        if not (drawn and read_name(key).words == "accuracy")
+    }
+
+
+def _lead(name: str, entry: Mapping[str, Any], figures: Mapping[str, Any]) -> str:
+    """What the measures in a table mean."""
+    told = any(read_name(key).metric == METRICS["auc"] for key in figures)
+    if name in DRAWN and told:
+        return _AUC
     protocol, figure = entry.get("protocol", {}), entry.get("accuracy", {})
     shots = protocol.get("shots", "some")
-    return _LEADS[name].format(
+    lead = _LEADS[name].format(
         shots=f"{shots} labelled item" if shots == 1 else f"{shots} labelled items",
         ways=protocol.get("ways", "some"),
         chance=wording.percent(figure.get("chance", 0)),
     )
+    return f"{lead} {_AUC}" if told else lead
 
 
 def _words(entry: Mapping[str, Any]) -> str:
@@ -179,7 +202,7 @@ def _curve(figures: Mapping[str, Any], used: list[str]) -> Iterator[Figure]:
         points = {
             float(read_name(name).of[1:]): figure
             for name, figure in figures.items()
-            if read_name(name).input == end
+            if read_name(name).metric == METRICS["accuracy"] and read_name(name).input == end
         }
         rows = [(100 * f["value"], *(100 * e for e in f["ci95"])) for f in points.values()]
         y, low, high = np.array(rows).T
@@ -208,8 +231,10 @@ def _scatters(run: RunFolder, probe: str) -> Iterator[Figure]:
     if probe != shown or predicted is None or true is None or predicted.shape != true.shape:
         return
     step = -(-len(true) // _MOST_POINTS)
-    names = [read_name(name) for name in figures_of(run.evaluation[probe])]
+    figures = figures_of(run.evaluation[probe])
+    names = [read_name(name) for name in figures]
     targets = dict.fromkeys(name.of for name in names if not name.input)
+    unit = next((f", {figure['unit']}" for figure in figures.values() if figure.get("unit")), "")
     for target, which in enumerate(list(targets)[: min(_MOST_TARGETS, true.shape[1])]):
         x, y = true[::step, target], predicted[::step, target]
         caption = (
@@ -217,6 +242,6 @@ def _scatters(run: RunFolder, probe: str) -> Iterator[Figure]:
             "dashed line they are the same."
         )
         svg: Markup = scatter_chart(
-            x, y, x_label="true", y_label=f"predicted{which}", description=caption
+            x, y, x_label=f"true{unit}", y_label=f"predicted{which}{unit}", description=caption
         )
         yield Figure(svg, caption)

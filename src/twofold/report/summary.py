@@ -18,7 +18,7 @@ PROBES = ("linear", "knn")
 """Probes whose accuracy is drawn, the one on top first."""
 INPUTS = {
     "accuracy": ("learned features", "trained"),
-    "accuracy_raw": ("raw pixels", "raw"),
+    "accuracy_raw": ("raw input", "raw"),
     "accuracy_untrained": ("untrained network", "untrained"),
     "accuracy_baseline": ("trained from scratch", "untrained"),
 }
@@ -119,6 +119,7 @@ def facts(run: RunFolder) -> list[tuple[str, str]]:
     pairs = [
         ("Data", found.get("note") or _part(run.config, "data").get("data")),
         ("Items", _items(items, shape)),
+        ("Positives", _positives(recipe, found)),
         *((f"Objective “{name}”", text) for name, text in objectives.items()),
         ("Encoder", _encoder(recipe, found, run.end)),
         ("Length", _length(recipe)),
@@ -282,7 +283,7 @@ def cost(run: RunFolder) -> list[tuple[str, str]]:
         low, middle, high = np.quantile(rates, [0.1, 0.5, 0.9])
         text = f"{wording.count(middle)} (median of {wording.count(len(rates))} steps; "
         text += f"8 of 10 between {wording.count(low)} and {wording.count(high)})"
-        pairs.append(("Images per second", text))
+        pairs.append(("Items per second", text))
     if run.end and run.end.get("parameters"):
         pairs.append(("Parameters of the encoder", wording.count(run.end["parameters"])))
     computed = _computed(_part(_part(run.config, "found"), "hardware"))
@@ -303,7 +304,7 @@ def _comparison(rows: Sequence[Row]) -> str:
     text = f"{text}: {', '.join(compared)}." if compared else f"{text}."
     if baselines and best.value < max(row.value for row in baselines):
         text += " The training has not paid off yet."
-    return text.replace("the raw pixels", "raw pixels")
+    return text.replace("the raw input", "raw input")
 
 
 def _part(mapping: Mapping[str, Any], key: str) -> Mapping[str, Any]:
@@ -318,6 +319,14 @@ def _items(counts: Sequence[Any], shape: str) -> str:
         if n is not None
     )
     return f"{text}; {shape} (channels × height × width)" if text and shape else text
+
+
+def _positives(recipe: Mapping[str, Any], found: Mapping[str, Any]) -> str | None:
+    """Where positives come from, unless it is from augmentations as ever."""
+    if recipe.get("positives") != "group":
+        return None
+    count = f" ({wording.count(found['groups'])} groups)" if "groups" in found else ""
+    return f"items of one group{count}"
 
 
 def _encoder(

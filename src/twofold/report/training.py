@@ -177,17 +177,17 @@ def learning_rate(run: RunFolder) -> Figure | None:
 
 
 def throughput(run: RunFolder) -> Figure | None:
-    """Images per second by step."""
+    """Items per second by step."""
     rates = _column(run.steps, "images_per_s")
     if not np.isfinite(rates).any():
         return None
     x, unit = progress(run, run.steps)
     middle = wording.count(float(np.nanmedian(rates)))
-    caption = f"Training speed: {middle} images per second (median). A steady line is a good one."
+    caption = f"Training speed: {middle} items per second (median). A steady line is a good one."
     top = 1.15 * float(np.nanquantile(rates, 0.99))
     curve = Curve(middle, x, rates, smooth=True)
     svg = line_chart(
-        curve, x_label=unit, y_label="images per second", description=caption, y_range=(0, top)
+        curve, x_label=unit, y_label="items per second", description=caption, y_range=(0, top)
     )
     return Figure(svg, caption)
 

@@ -19,6 +19,7 @@ from rich.text import Text
 from twofold.augment import substitutions
 from twofold.config import Config, DataConfig, change, load_config
 from twofold.domains import Data, split
+from twofold.domains.names import domain_by_name, told
 from twofold.encoder import load
 from twofold.errors import TwofoldError
 from twofold.evaluate import accuracy, features, knn, linear_probe
@@ -89,7 +90,8 @@ def study(
     """
     if named_data := isinstance(data, (str, Path)):
         changes["data"] = str(data)
-    recipe = recipe_by_name(recipe) if isinstance(recipe, str) else recipe
+    domain = changes.pop("domain", None) or told(data)
+    recipe = recipe_by_name(recipe, domain) if isinstance(recipe, str) else recipe
     plan = Plan(
         whole=change(Config(recipe=recipe), changes),
         grid={field: tuple(values) for field, values in (grid or {}).items()},
@@ -284,7 +286,7 @@ def _open(plan: Plan, given: Any) -> dict[DataConfig, Data]:
     for combination in plan.combinations:
         settings = combination.whole.data
         if settings not in opened:
-            data = open_config(settings, _SPLIT_SEED, given)
+            data = open_config(settings, _SPLIT_SEED, plan.whole.recipe.domain, given)
             _check_channels(plan, data)
             opened[settings] = _judged(plan, data)
     return opened
@@ -312,8 +314,8 @@ def _check_channels(plan: Plan, data: Data) -> None:
     for name in plan.compose:
         if all(known[member].for_channels(channels) is None for member in members(name)):
             raise TwofoldError(
-                f"{name} needs 3 channels and the images of {data.name} have {channels}; leave it "
-                "out of the composition"
+                f"{name} changes nothing in {domain_by_name(data.train.domain).items} of "
+                f"{channels} channels, which {data.name} holds; leave it out of the composition"
             )
 
 

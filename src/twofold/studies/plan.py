@@ -100,7 +100,7 @@ def load_plan(folder: Path, recipe: Recipe | None = None) -> Plan:
     plain = _read(folder)
     try:
         shared = plain["whole"]
-        begun = Config(recipe=recipe or recipe_by_name(shared["recipe"]["name"]))
+        begun = Config(recipe=recipe or _named(shared["recipe"]))
         return Plan(
             whole=from_plain(begun, shared),
             grid={key: tuple(values) for key, values in plain["grid"].items()},
@@ -197,6 +197,11 @@ def label(value: Any) -> str:
     if isinstance(value, Mapping):
         return " ".join(f"{key} {label(item)}" for key, item in value.items())
     return " ".join(map(label, value)) if isinstance(value, (list, tuple)) else str(value)
+
+
+def _named(plain: Mapping[str, Any]) -> Recipe:
+    """The recipe that goes by the name and the domain in a file."""
+    return recipe_by_name(plain["name"], plain.get("domain", "image"))
 
 
 def _grid(plan: Plan) -> Iterator[Combination]:

@@ -4,8 +4,9 @@ import h5py
 import numpy as np
 import pytest
 
+from twofold.domains.array_files import given_labels
 from twofold.domains.image import open_data
-from twofold.domains.image.array_files import given_labels, open_array_file
+from twofold.domains.image.array_files import open_array_file
 from twofold.errors import TwofoldError
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (12, 8, 8), dtype=np.uint8)
@@ -146,8 +147,8 @@ def test_whole_numbers_of_train_and_test_share_their_type(tmp_path):
 
 def test_labels_may_be_a_file(tmp_path):
     np.save(tmp_path / "labels.npy", CLASSES)
-    assert given_labels(str(tmp_path / "labels.npy")).tolist() == CLASSES.tolist()
-    assert given_labels(["a", "b"]).tolist() == ["a", "b"]
+    assert given_labels(str(tmp_path / "labels.npy")).values.tolist() == CLASSES.tolist()
+    assert given_labels(["a", "b"]).values.tolist() == ["a", "b"]
     assert given_labels(None) is None
     with pytest.raises(TwofoldError, match=r"there is no file '.*label.npy'"):
         given_labels(tmp_path / "label.npy")

@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 import torch
 
+from twofold.domains.arrays import LabelColumn, checked_labels, encode_classes, is_array
 from twofold.domains.image import arrays
-from twofold.domains.image.arrays import checked_labels, encode_classes, is_array, open_array
+from twofold.domains.image.arrays import open_array
 from twofold.errors import TwofoldError
 
 
@@ -154,7 +155,7 @@ def test_numbers_that_are_not_all_whole_are_kept_to_be_regressed(shape):
     kept = checked_labels("labels", numbers)
     assert kept.dtype == np.float32
     np.testing.assert_array_equal(kept, numbers.astype(np.float32))
-    (source,), _ = open_array(np.zeros((4, 8, 8), np.uint8), labels=kept)
+    (source,), _ = open_array(np.zeros((4, 8, 8), np.uint8), labels=LabelColumn(kept))
     assert source.classes == 0
     np.testing.assert_array_equal(source.labels, kept)
 

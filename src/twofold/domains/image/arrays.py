@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, NamedTuple, TypeGuard
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from twofold.domains.source import Source
+from twofold.domains.arrays import LabelColumn, Opened, Part, as_sources, to_numpy
 from twofold.errors import TwofoldError
 
 if TYPE_CHECKING:
@@ -16,87 +16,11 @@ if TYPE_CHECKING:
 _CHUNK = 1024  # images checked at a time: a mask of a big set never lies in memory at once
 
 
-class Opened(NamedTuple):
-    """What was found: the whole set, or its train and test part, and what to say about it."""
-
-    sources: tuple[Source, ...]
-    notes: tuple[str, ...]
-
-
-class Part(NamedTuple):
-    """Items with their raw labels and ids, before they are checked."""
-
-    what: str
-    items: np.ndarray
-    labels: np.ndarray | None = None
-    ids: np.ndarray | None = None
-
-
-def is_array(data: object) -> TypeGuard[np.ndarray | Tensor]:
-    """Whether `data` is a numpy array or a torch tensor (told without importing torch)."""
-    return isinstance(data, np.ndarray) or (
-        hasattr(data, "detach") and hasattr(data, "cpu") and hasattr(data, "numpy")
-    )
-
-
-def to_numpy(data: np.ndarray | Tensor) -> np.ndarray:
-    """The numpy array that an array or a torch tensor holds, without a copy where possible."""
-    if isinstance(data, np.ndarray):
-        return data
-    try:
-        return np.asarray(data.detach().cpu().numpy())
-    except TypeError:
-        raise TwofoldError(
-            f"numpy has no type for a tensor of {data.dtype}; convert it first, as by .float()"
-        ) from None
-
-
 def open_array(
-    data: np.ndarray | Tensor, *, what: str = "data", labels: np.ndarray | None = None
+    data: np.ndarray | Tensor, *, what: str = "data", labels: LabelColumn | None = None
 ) -> Opened:
     """Checks an array or tensor of images, called `what` in errors, and gives it ids."""
     return to_sources("array", [Part(what, to_numpy(data), labels)])
-
-
-def encode_classes(labels: Iterable[np.ndarray]) -> tuple[list[np.ndarray], tuple[str, ...]]:
-    """Class numbers from 0 for every array of labels, and the sorted names they stand for.
-
-    Example:
-        >>> (train, test), names = encode_classes([np.array(["b", "a"]), np.array(["b"])])
-        >>> train.tolist(), test.tolist(), names
-        ([1, 0], [1], ('a', 'b'))
-    """
-    arrays = list(labels)
-    classes, codes = np.unique(np.concatenate(arrays), return_inverse=True)
-    ends = np.cumsum([len(array) for array in arrays])
-    parts = np.split(codes.reshape(-1).astype(np.int64), ends[:-1])
-    return parts, tuple(str(name) for name in classes)
-
-
-def checked_labels(what: str, labels: np.ndarray) -> np.ndarray:
-    """Labels `(n,)` of strings or whole numbers, or float32 numbers to regress, one or several.
-
-    Numbers that are all whole are classes, whatever their type.
-    """
-    flat = labels[:, 0] if labels.ndim == 2 and labels.shape[1] == 1 else labels
-    if flat.dtype.kind == "f" and flat.ndim in {1, 2}:
-        if not np.isfinite(flat).all():
-            raise TwofoldError(f"{what} holds NaN or infinite labels; leave those items out")
-        if (flat != np.round(flat)).any():
-            return flat.astype(np.float32)
-    if flat.ndim != 1:
-        raise TwofoldError(f"{what} has shape {labels.shape}; labels must be (n,), one class each")
-    if flat.dtype.kind == "O" and all(isinstance(value, str | bytes) for value in flat):
-        flat = np.array([v.decode() if isinstance(v, bytes) else v for v in flat], dtype=str)
-    if flat.dtype.kind == "S":
-        flat = np.char.decode(flat, "utf-8")
-    if flat.dtype.kind in "fb":
-        flat = flat.astype(np.int64)
-    if flat.dtype.kind not in "iuU":
-        raise TwofoldError(
-            f"{what} holds {flat.dtype} values; labels are whole numbers, strings or numbers"
-        )
-    return flat
 
 
 def to_sources(name: str, parts: Sequence[Part]) -> Opened:
@@ -104,37 +28,13 @@ def to_sources(name: str, parts: Sequence[Part]) -> Opened:
     notes: list[str] = []
     images = []
     for part in parts:
-        laid_out, remarks = _as_channels_first(part.what, part.items)
+        laid_out, remarks = _as_channels_first(part.what, np.asanyarray(part.items))
         images.append(laid_out)
         notes += remarks
     stored = _as_stored([part.what for part in parts], images)
-    labelled = [part.labels for part in parts if part.labels is not None]
-    encoded, label_names = _encoded(labelled)
-    codes = iter(encoded)
-    sources = tuple(
-        Source(
-            name=name,
-            items=items,
-            ids=_ids(part, len(items)),
-            labels=None if part.labels is None else next(codes),
-            label_names=() if part.labels is None else label_names,
-        )
-        for part, items in zip(parts, stored, strict=True)
-    )
+    ready = [part._replace(items=items) for part, items in zip(parts, stored, strict=True)]
+    sources = as_sources(name, ready, domain="image")
     return Opened(sources, tuple(dict.fromkeys(notes)))
-
-
-def _encoded(labelled: list[np.ndarray]) -> tuple[list[np.ndarray], tuple[str, ...]]:
-    """Class numbers and names of classes; numbers to regress as they are."""
-    if any(labels.dtype == np.float32 for labels in labelled):
-        return [labels.astype(np.float32) for labels in labelled], ()
-    return encode_classes(labelled) if labelled else ([], ())
-
-
-def _ids(part: Part, count: int) -> tuple[str, ...]:
-    if part.ids is None:
-        return tuple(map(str, range(count)))
-    return tuple(v.decode() if isinstance(v, bytes) else str(v) for v in part.ids.reshape(-1))
 
 
 def _as_channels_first(what: str, items: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:

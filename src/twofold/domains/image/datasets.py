@@ -8,15 +8,9 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 
 import numpy as np
 
+from twofold.domains.arrays import LabelColumn, Opened, Part, checked_labels, is_array, to_numpy
 from twofold.domains.cache import new_items
-from twofold.domains.image.arrays import (
-    Opened,
-    Part,
-    checked_labels,
-    is_array,
-    to_numpy,
-    to_sources,
-)
+from twofold.domains.image.arrays import to_sources
 from twofold.errors import TwofoldError
 
 if TYPE_CHECKING:
@@ -36,7 +30,7 @@ def open_dataset(
     dataset: Dataset[Any],
     *,
     what: str = "data",
-    labels: np.ndarray | None = None,
+    labels: LabelColumn | None = None,
     workers: int | None = None,
 ) -> Opened:
     """Reads every item once: an image, or an image and its label.
@@ -72,7 +66,8 @@ def open_dataset(
         found.append(label)
     assert images is not None
     if labels is None and found[0] is not None:
-        labels = _named(dataset, checked_labels(f"labels of {what}", np.array(found)))
+        own = checked_labels(f"labels of {what}", np.array(found))
+        labels = LabelColumn(_named(dataset, own))
     return to_sources(type(dataset).__name__, [Part(what, images, labels)])
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import os
@@ -18,8 +17,8 @@ from typing import NamedTuple, TypeVar
 
 import numpy as np
 
-from twofold.domains.cache import cache_folder, publish
-from twofold.domains.image.arrays import Opened, encode_classes
+from twofold.domains.arrays import Opened, encode_classes
+from twofold.domains.cache import cache_folder, damaged, key_of, publish
 from twofold.domains.image.decode import Header, decode, read_header
 from twofold.domains.image.names import IMAGE_SUFFIXES as SUFFIXES
 from twofold.domains.source import Source
@@ -184,8 +183,7 @@ def _classes(
 
 def _key(root: Path, files: Sequence[_File], image_size: int | None) -> str:
     # The root is part of it: two folders unpacked from archives may agree in all else.
-    listing = json.dumps([_FORMAT, str(root.resolve()), image_size, *files])
-    return hashlib.blake2b(listing.encode(), digest_size=12).hexdigest()
+    return key_of([_FORMAT, str(root.resolve()), image_size, *files])
 
 
 def _build(
@@ -257,7 +255,7 @@ def _load(stored: Path) -> _Stored:
         index = json.loads((stored / "index.json").read_text())
         items: np.ndarray = np.load(stored / "items.npy", mmap_mode="r")
     except (OSError, ValueError) as error:
-        raise TwofoldError(f"the cache '{stored}' is damaged ({error}); delete it") from None
+        raise damaged(stored, error) from None
     return _Stored(
         items=items[: len(index["ids"])],
         ids=tuple(index["ids"]),

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeGuard
 
 import numpy as np
 
-from twofold.domains.image.array_files import NAMED_SUFFIXES, Labels, given_labels, open_array_file
-from twofold.domains.image.arrays import Opened, is_array, open_array
+from twofold.domains.array_files import NAMED_SUFFIXES, Labels, given_labels, refuse_keys
+from twofold.domains.arrays import Opened, is_array
+from twofold.domains.image.array_files import open_array_file
+from twofold.domains.image.arrays import open_array
 from twofold.domains.image.builtin import open_builtin
 from twofold.domains.image.datasets import is_dataset, open_dataset
 from twofold.domains.image.folder import FolderOptions, open_folder
+from twofold.domains.image.metadata import with_groups
 from twofold.domains.image.names import NAMES, existing_path
-from twofold.domains.source import Data, Source, split
+from twofold.domains.pairing import check_size, open_pair, refuse_labels
+from twofold.domains.source import Data, Source
 from twofold.errors import TwofoldError
 
 if TYPE_CHECKING:
@@ -31,6 +35,8 @@ def open_data(
     *,
     key: str | None = None,
     label_key: str | None = None,
+    group_key: str | None = None,
+    groups: np.ndarray | Tensor | Sequence[object] | None = None,
     labels: Labels | None = None,
     test: Images | None = None,
     test_labels: Labels | None = None,
@@ -60,6 +66,9 @@ def open_data(
             back as it is. A name wins over a folder of that name; write "./digits" for the folder.
         key: Name of the images in a .npz or .h5 file that holds several candidates.
         label_key: Name of the labels there; "labels", "y", "targets" and the like are found.
+        group_key: Name of the groups there, such as patients: strings or whole numbers. Of a folder
+            a column of the `metadata.csv` in it, whose column `path` names each image file.
+        groups: Group of each item of an array.
         labels: Classes `(n,)` of an array, strings or whole numbers, or a .npy file of them.
         test: A set to test on; anything that `data` can be.
         test_labels: Classes of `test` if that is an array.
@@ -89,46 +98,35 @@ def open_data(
         >>> own.train.items.shape, own.train.items.dtype.name, own.train.label_names
         ((45, 5, 16, 16), 'uint16', ('cat', 'dog'))
     """
-    if isinstance(data, Data):
-        if test is not None:
-            raise TwofoldError(f"'{data.name}' has a test set already; leave test= out")
-        return data
-    for option, value in (("key", key), ("label_key", label_key)):
-        if value is not None and not _holds_names(data):
-            raise TwofoldError(
-                f"{option} is {value!r}, but only {', '.join(NAMED_SUFFIXES)} files hold arrays "
-                "by name"
-            )
     files = FolderOptions(cache=cache, workers=workers, max_bad=max_bad, progress=progress)
-    found = _open(data, "data", key, label_key, labels, image_size, files)
-    train, *rest = found.sources
-    notes = found.notes
-    if test is not None:
-        if image_size is None and _is_folder(test):
-            image_size = train.height
-        other = _open(test, "test", key, label_key, test_labels, image_size, files)
-        if len(other.sources) > 1:
-            raise TwofoldError("test= has a train and a test part itself; give it one set")
-        if rest:
-            notes += (f"its own test part ({len(rest[0]):,}) is not used",)
-        train, held_out = _with_common_classes(train, other.sources[0])
-        notes += other.notes
-    elif test_labels is not None:
-        raise TwofoldError("test_labels belong to a test set; give it as test=")
-    elif rest:
-        held_out = rest[0]
-    else:
-        train, held_out = split(train, test_fraction=test_fraction, seed=seed)
-    random = test is None and not rest
-    note = _note(train, held_out, f" (seed {seed})" if random else "", notes)
-    return Data(name=train.name, train=train, test=held_out, note=note)
+
+    def open_one(images: Images, labels: Labels | None, beside: Source | None) -> Opened:
+        if beside is None and not _holds_names(images):
+            refuse_keys(key, label_key, None if _is_folder(images) else group_key)
+        size = image_size
+        if beside is not None and image_size is None and _is_folder(images):
+            size = beside.height
+        what = "data" if beside is None else "test"
+        keys = {"key": key, "label_key": label_key, "group_key": group_key}
+        return _open(images, what, keys, labels, size, files)
+
+    return open_pair(
+        data,
+        test,
+        open_one,
+        labels=labels,
+        test_labels=test_labels,
+        groups=groups,
+        test_fraction=test_fraction,
+        seed=seed,
+        items="images",
+    )
 
 
 def _open(
     data: Images,
     what: str,
-    key: str | None,
-    label_key: str | None,
+    keys: Mapping[str, str | None],
     labels: Labels | None,
     image_size: int | None,
     files: FolderOptions,
@@ -136,16 +134,18 @@ def _open(
     if isinstance(data, str | Path) and not _is_name(data):
         path = existing_path(data)
         if path.is_dir():
-            _refuse_labels(labels, "a folder's classes are its subfolders")
-            return open_folder(path, image_size, files)
-        opened = open_array_file(path, key=key, label_key=label_key, labels=given_labels(labels))
+            refuse_labels(labels, "a folder's classes are its subfolders")
+            opened = open_folder(path, image_size, files)
+            column = keys["group_key"]
+            return opened if column is None else with_groups(opened, path, column)
+        opened = open_array_file(path, **keys, labels=given_labels(labels))
     elif is_array(data):
         opened = open_array(data, what=what, labels=given_labels(labels))
     elif isinstance(data, Source):
-        _refuse_labels(labels, "a Source carries its own")
+        refuse_labels(labels, "a Source carries its own")
         opened = Opened((data,), ())
     elif _is_name(data):
-        _refuse_labels(labels, f"'{data}' has its own")
+        refuse_labels(labels, f"'{data}' has its own")
         opened = Opened(open_builtin(data, cache=files.cache), ())
     elif is_dataset(data):
         opened = open_dataset(data, what=what, labels=given_labels(labels), workers=files.workers)
@@ -154,12 +154,7 @@ def _open(
             f"{what} is a {type(data).__name__}; it must be a name, a path, a numpy array, a torch "
             "tensor, a dataset with a length, or a Source (np.stack makes an array of a list)"
         )
-    shape = opened.sources[0].items.shape
-    if image_size is not None and shape[2:] != (image_size, image_size):
-        raise TwofoldError(
-            f"image_size is {image_size}, but {what} holds arrays of {shape[2]}x{shape[3]}; "
-            "they are used as stored: image_size is for folders of image files"
-        )
+    check_size(image_size, opened.sources[0], what)
     return opened
 
 
@@ -173,40 +168,3 @@ def _holds_names(data: object) -> bool:
 
 def _is_folder(data: object) -> bool:
     return isinstance(data, str | Path) and not _is_name(data) and Path(data).expanduser().is_dir()
-
-
-def _refuse_labels(labels: Labels | None, reason: str) -> None:
-    if labels is not None:
-        raise TwofoldError(f"labels are for arrays; {reason}")
-
-
-def _with_common_classes(train: Source, test: Source) -> tuple[Source, Source]:
-    """Both sets with the same class numbers: those of the train set, then any new ones."""
-    if train.labels is None or test.labels is None or train.label_names == test.label_names:
-        return train, test
-    if not (train.label_names and test.label_names):
-        raise TwofoldError("only one of train and test names its classes; give both label_names")
-    names = tuple(dict.fromkeys(train.label_names + test.label_names))
-    numbers = np.array([names.index(name) for name in test.label_names], dtype=np.int64)
-    return (
-        replace(train, label_names=names),
-        replace(test, labels=numbers[test.labels], label_names=names),
-    )
-
-
-def _note(train: Source, test: Source, seed: str, remarks: tuple[str, ...]) -> str:
-    shape = "x".join(map(str, train.items.shape[1:]))
-    classes = "no labels" if train.labels is None else f"{len(np.unique(train.labels))} classes"
-    if test.labels is None and train.labels is not None:
-        classes += " (test set: no labels)"
-    how = (
-        f"random split {len(train):,} + {len(test):,}{seed}"
-        if seed
-        else (f"given split {len(train):,} + {len(test):,}")
-    )
-    skipped = {path for source in (train, test) for path, _ in source.skipped}
-    if skipped:
-        remarks += (f"unreadable files left out: {len(skipped):,}",)
-    count = len(train) + len(test)
-    about = f"{train.name}: {count:,} images of {shape} {train.items.dtype}, {classes}"
-    return "; ".join((about, how, *remarks))

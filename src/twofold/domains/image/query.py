@@ -1,4 +1,4 @@
-"""One image file, or a .npy file of a few images, as the items that an encoder was trained on."""
+"""One image file, or a .npy file of a few items, as the items that an encoder was trained on."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from twofold.domains.image.array_files import read_npy
+from twofold.domains.array_files import read_npy
 from twofold.domains.image.decode import decode
 from twofold.domains.image.names import IMAGE_SUFFIXES
+from twofold.domains.names import domain_by_name
 from twofold.domains.workers import Unreadable, read_all
 from twofold.errors import TwofoldError, nearest
 
@@ -18,14 +19,21 @@ if TYPE_CHECKING:
     from twofold.preprocess import Preprocess
 
 
-def check_query(path: Path) -> None:
-    """Refuses what is neither an image file nor a .npy file."""
+def check_query(path: Path, domain: str) -> None:
+    """Refuses what is no .npy file, nor an image file where items are images."""
     if not path.is_file():
         names = [entry.name for entry in path.parent.glob("*") if entry.is_file()]
         guess = nearest(path.name, names)
         hint = f"; did you mean {path.parent / guess}?" if guess else "; check the path"
         raise TwofoldError(f"the query {path} is no file{hint}")
-    if path.suffix.lower() not in (".npy", *IMAGE_SUFFIXES):
+    if path.suffix.lower() == ".npy":
+        return
+    if domain != "image":
+        items = domain_by_name(domain).items
+        raise TwofoldError(
+            f"the query {path} must be a .npy file of {items}, for that is what the encoder reads"
+        )
+    if path.suffix.lower() not in IMAGE_SUFFIXES:
         raise TwofoldError(
             f"the query {path} must be an image ({', '.join(IMAGE_SUFFIXES)}) or a .npy file"
         )
@@ -52,11 +60,12 @@ def read_query(path: Path, preprocess: Preprocess) -> np.ndarray:
         >>> read_query(path, measure(np.zeros((2, 1, 8, 8), np.uint8))).shape
         (1, 1, 8, 8)
     """
-    check_query(path)
+    check_query(path, preprocess.domain)
     if path.suffix.lower() == ".npy":
         array = read_npy(path)
         alone = array.ndim == 2 or (array.ndim == 3 and preprocess.channels > 1)
-        return preprocess.stored(array[None] if alone else array)
+        stored: np.ndarray = preprocess.stored(array[None] if alone else array)
+        return stored
     floats = preprocess.dtype.startswith("float") and (preprocess.low, preprocess.high) == (0, 1)
     if not floats and preprocess.dtype not in {"uint8", "uint16"}:
         raise TwofoldError(
@@ -76,4 +85,5 @@ def read_query(path: Path, preprocess: Preprocess) -> np.ndarray:
         raise TwofoldError(f"{path} is no query to this encoder of {channels}: {pixels.reason}")
     if floats:
         pixels = (pixels / np.iinfo(pixels.dtype).max).astype(np.float32)
-    return preprocess.stored(pixels[None])
+    stored = preprocess.stored(pixels[None])
+    return stored

@@ -1,0 +1,5 @@
+"""Jet images: what calorimeters and trackers saw of jets of particles."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,0 +1,5 @@
+"""Trajectories: states of mechanical systems, many of each orbit."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,0 +1,105 @@
+"""Positives by group: views of different items that belong together, such as a patient's."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from twofold.augment import permutation
+from twofold.errors import TwofoldError
+from twofold.items import Items
+from twofold.preprocess import Preprocess
+
+
+class Groups:
+    """Items by group, of whom views show different ones.
+
+    An epoch goes through the groups once. Of each it shows as many members as there are views,
+    drawn anew every epoch, all different while there are enough; a smaller group starts again
+    once all were shown. As a group occurs once an epoch, and so once a batch, two of its items
+    are never negatives of each other.
+
+    Args:
+        groups: Group of each item `(n,)`, numbers or strings.
+        num_views: How many members are shown, one in each view; >= 2.
+        seed: Seed of the draws.
+        alone: Whether groups of one item take part: all their views are of that item.
+
+    Raises:
+        TwofoldError: If no group has two items.
+
+    Example:
+        >>> groups = Groups(np.array(["a", "b", "a", "b", "b"]), num_views=2, seed=0)
+        >>> len(groups), groups.names.tolist()
+        (2, ['a', 'b'])
+        >>> groups.members(np.array([0, 1]), epoch=0).tolist()
+        [[2, 0], [3, 1]]
+    """
+
+    def __init__(
+        self, groups: np.ndarray, *, num_views: int, seed: int, alone: bool = True
+    ) -> None:
+        names, number = np.unique(groups, return_inverse=True)
+        counts = np.bincount(number)
+        if counts.max() < 2:
+            raise TwofoldError(
+                f"each of the {len(names):,} groups has one item, and a positive is another item "
+                "of the same group; name other groups, or say positives 'augmentations'"
+            )
+        self.num_single = int((counts == 1).sum())
+        self.num_found = len(names)
+        taken = counts > (0 if alone else 1)
+        self.names, self._counts = names[taken], counts[taken]
+        self._starts = np.cumsum(self._counts) - self._counts
+        self._items = np.flatnonzero(taken[number])
+        self._number = number[self._items]
+        self._num_views, self._seed = num_views, seed
+        self._shuffled: tuple[int, np.ndarray] | None = None
+
+    def __len__(self) -> int:
+        """How many groups take part."""
+        return len(self.names)
+
+    def members(self, rows: np.ndarray, epoch: int) -> np.ndarray:
+        """The items that the views of some groups show: int64 `(groups, views)`.
+
+        A pure function of seed, epoch and group, whatever other groups are asked for.
+
+        Args:
+            rows: Which groups, by their places among `names`.
+            epoch: Which pass over the groups, from 0.
+        """
+        counts = self._counts[rows, None]
+        turns = np.arange(self._num_views) % counts
+        return self._by_group(epoch)[self._starts[rows, None] + turns]
+
+    def _by_group(self, epoch: int) -> np.ndarray:
+        """All items, group after group, those of each in an order of the epoch."""
+        shuffled = self._shuffled
+        if shuffled is None or shuffled[0] != epoch:
+            # Sorting is stable, so a shuffle of all items is one of each group.
+            order = permutation(len(self._items), seed=self._seed, epoch=epoch, stream="members")
+            order = order[np.argsort(self._number[order], kind="stable")]
+            shuffled = self._shuffled = (epoch, self._items[order])
+        return shuffled[1]
+
+
+def read(items: Items, index: np.ndarray, preprocess: Preprocess, device: str = "cpu") -> Tensor:
+    """What `Views` renders of items, on their scale.
+
+    Args:
+        items: Stored items.
+        index: Which ones `(n,)`; or those of each view `(n, views)`, each of which is read once.
+        preprocess: The scale.
+        device: Where they go.
+
+    Returns:
+        float32 `(n, channels, height, width)`; or `(views * n, channels, height, width)`, those
+        of the first view, then those of the second, ...
+    """
+    if index.ndim == 1:
+        return preprocess.unit(items[index], device)
+    found, places = np.unique(index.T.reshape(-1), return_inverse=True)
+    unit = preprocess.unit(items[found], device)
+    return unit.index_select(0, torch.from_numpy(places).to(unit.device))
