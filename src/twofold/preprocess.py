@@ -90,7 +90,7 @@ class Preprocess:
         array = items.detach().cpu().numpy() if isinstance(items, Tensor) else np.asarray(items)
         if array.ndim == 3:
             array = array[:, None]
-        if array.ndim == 2:
+        if array.ndim == 2 and self.size == 1:
             array = array[:, :, None, None]
         if array.ndim == 4 and array.shape[3] == self.channels != array.shape[1]:
             array = np.moveaxis(array, 3, 1)

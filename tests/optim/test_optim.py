@@ -5,8 +5,11 @@ import torch
 from torch import nn
 
 from twofold import TwofoldError
+from twofold.balance import Balance, build_balancer
+from twofold.hardware import detect
 from twofold.networks import build_encoder
 from twofold.optim import LARS, Optimizer, build_optimizer, parameter_groups
+from twofold.train import step
 
 
 def test_lars_one_step_oracle():
@@ -14,6 +17,30 @@ def test_lars_one_step_oracle():
     weight.grad = torch.tensor([0.0, 1.0], dtype=torch.float64)
     LARS([weight], lr=2.0, momentum=0.0).step()
     assert weight.tolist() == pytest.approx([3.0, 3.99], abs=1e-12)
+
+
+@pytest.mark.parametrize(("clip", "length"), [(None, 5.0), (10.0, 5.0), (2.0, 2.0)])
+def test_a_gradient_is_shortened_to_the_clip(clip, length):
+    class Slope(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.a, self.b = nn.Parameter(torch.zeros(1)), nn.Parameter(torch.zeros(1))
+
+        def forward(self, batch):
+            return {"slope": (3 * self.a + 4 * self.b).sum()}
+
+    method = Slope()
+    balancer = build_balancer(Balance(), ["slope"], shared=list(method.parameters()))
+    optimizer = torch.optim.SGD(method.parameters(), lr=1.0)
+    step(method, None, balancer, optimizer, detect(device="cpu", precision="float32"), clip)
+    moved = torch.cat([method.a, method.b]).detach()
+    assert moved.norm().item() == pytest.approx(length)
+    torch.testing.assert_close(moved / length, torch.tensor([-0.6, -0.8]))
+
+
+def test_a_clip_is_positive():
+    with pytest.raises(TwofoldError, match=r"optimizer.clip is 0.0; must be > 0"):
+        Optimizer(clip=0.0)
 
 
 def test_lars_holds_the_learning_rate_inside_its_momentum():

@@ -32,7 +32,7 @@ def spearman_abs(embedding: np.ndarray, values: np.ndarray) -> float:
         TwofoldError: If the embedding has more dimensions, or the lengths differ.
 
     Example:
-        >>> spearman_abs(np.array([3.0, 2.0, -1.0]), np.array([0.1, 0.2, 5.0]))
+        >>> round(spearman_abs(np.array([3.0, 2.0, -1.0]), np.array([0.1, 0.2, 5.0])), 9)
         1.0
     """
     return abs(_rank_correlation(_flat(embedding, values), values))

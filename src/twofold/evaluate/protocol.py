@@ -368,10 +368,11 @@ def _kind_of(source: Source) -> Kind:
 
 
 def _raw(preprocess: Preprocess, size: int) -> Prepare:
-    """Pixels in [0, 1] as they are: what the encoder's features have to beat."""
+    """Values in [0, 1], or amounts as the encoder reads them: what its features have to beat."""
 
     def prepare(items: np.ndarray, device: torch.device) -> Tensor:
-        return resize(preprocess.unit(items, device), size)
+        values = resize(preprocess.unit(items, device), size)
+        return values if preprocess.bounded else preprocess.standardize(values)
 
     return prepare
 
