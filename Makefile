@@ -59,9 +59,12 @@ bench-mt-slvr: .venv/ready
 bench-few-labels: .venv/ready
 	$(BIN)/python benchmarks/few_labels.py --jobs 2
 
-# Simulated jets beside what they should be like; it fails if they are not.
+# Simulated jets beside what they should be like (it fails if they are not), what pretraining is
+# worth for them, and which augmentations help; it goes on, too.
 bench-jets: .venv/ready
 	$(BIN)/python benchmarks/jets_physics.py
+	$(BIN)/python benchmarks/jets.py --jobs 2
+	$(BIN)/python benchmarks/jets_augmentations.py --jobs 2
 
 .venv-bench/ready:
 	test -x .venv-bench/bin/python || $(PYTHON) -m venv .venv-bench

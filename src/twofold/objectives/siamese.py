@@ -45,17 +45,16 @@ class Siamese(Objective):
         import torch
 
         del known
-        logit = networks.mlp(1, 1)
-        torch.nn.init.constant_(logit[0].weight, -1.0)  # from the first step distances tell apart
-        torch.nn.init.zeros_(logit[0].bias)
+        logit = torch.nn.Linear(1, 1)
+        torch.nn.init.constant_(logit.weight, -1.0)  # from the first step distances tell apart
+        torch.nn.init.zeros_(logit.bias)
         width = networks.num_features(encoder)
         return {"projector": networks.mlp(width, *self.projector), "logit": logit}
 
     def loss(self, heads: Any, batch: Encoded) -> Tensor:
         """The cross-entropy of same and other pairs, over the batches of all processes."""
         first, second = projected(heads, batch)
-        layer = heads.logit[0]
-        return losses.same_orbit(first, second, layer.weight, layer.bias)
+        return losses.same_orbit(first, second, heads.logit.weight, heads.logit.bias)
 
     def bounds(self, batch_size: int, known: Known | None = None) -> tuple[float, float]:
         """Even odds, and certainty."""
