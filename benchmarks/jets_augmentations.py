@@ -4,9 +4,9 @@
                                             [--runs FOLDER] [--results FILE] [--docs FOLDER]
 
 SimCLR ignores all augmentations of jets but `phi_roll`; then one of them at a time is off, or kept
-(`sensitive`) instead. Frozen features are judged by linear probes of the class and of the mass, on
-a quarter of the training jets that was held out: the jets that `benchmarks/jets.py` judges on stay
-unseen.
+(`sensitive`) instead, or energies are read on the linear scale. Frozen features are judged by linear
+probes of the class and of the mass, on a quarter of the training jets that was held out: the jets
+that `benchmarks/jets.py` judges on stay unseen.
 
 Every run is a process on one thread. Figures are written to
 benchmarks/results/jets_augmentations.json as soon as they are there, and not measured again. Once
@@ -27,7 +27,9 @@ from twofold.domains import split
 from twofold.domains.names import DOMAINS
 from twofold.evaluate import evaluate
 
+STRONG = DOMAINS["jet"].strong
 WORDS = ("off", "sensitive")
+SCALE = "input.scale"
 HELD_OUT = {"test_fraction": 0.25, "seed": 1}
 
 
@@ -35,7 +37,7 @@ class Work(NamedTuple):
     """What one process does."""
 
     augmentation: str
-    """Whose word is another; blank for none."""
+    """Whose word is another; blank for none, `SCALE` for another scale of the energies."""
     word: str
     seed: int
     jets: int
@@ -57,8 +59,8 @@ def carry_out(work: Work) -> dict[str, Any]:
         "simclr",
         data=judged["y"],
         out=work.path,
-        input=jets.INPUT,
-        prescription={work.augmentation: work.word} if work.augmentation else {},
+        input=replace(jets.INPUT, scale=work.word) if work.augmentation == SCALE else jets.INPUT,
+        prescription={work.augmentation: work.word} if work.augmentation in STRONG else {},
         epochs=work.epochs,
         seed=work.seed,
         monitor_every=work.epochs,
@@ -83,7 +85,7 @@ def _held_out(work: Work, task: str) -> twofold.Data:
 
 def works(options: Any) -> list[Work]:
     """All that there is to do."""
-    said = [("", ""), *((name, word) for name in DOMAINS["jet"].strong for word in WORDS)]
+    said = [("", ""), (SCALE, "linear"), *((name, word) for name in STRONG for word in WORDS)]
     return [
         Work(name, word, seed, options.jets, options.epochs, str(options.runs))
         for seed in options.seeds
@@ -115,7 +117,7 @@ def describe(options: Any, results: runs.Results) -> str:
             f"ResNet-15, {options.epochs} epochs of SimCLR on half of {options.jets:,} simulated "
             "gluon and quark jets without labels; linear probes of the frozen features on another "
             "sixth. One augmentation at a time is off, or kept (`sensitive`) instead of ignored. "
-            "`--input.scale log` throughout.",
+            "`--input.scale log` but for one row.",
             "",
             *runs.table(head, rows),
             "",
