@@ -4,9 +4,9 @@
                                             [--runs FOLDER] [--results FILE] [--docs FOLDER]
 
 SimCLR ignores all augmentations of jets but `phi_roll`; then one of them at a time is off, or kept
-(`sensitive`) instead, or energies are read on the linear scale. Frozen features are judged by linear
-probes of the class and of the mass, on a quarter of the training jets that was held out: the jets
-that `benchmarks/jets.py` judges on stay unseen.
+(`sensitive`) instead, or energies are read on the linear scale. Frozen features are judged by
+linear probes of the class and of the mass, on a quarter of the training jets that was held out: the
+jets that `benchmarks/jets.py` judges on stay unseen.
 
 Every run is a process on one thread. Figures are written to
 benchmarks/results/jets_augmentations.json as soon as they are there, and not measured again. Once
