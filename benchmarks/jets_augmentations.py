@@ -4,9 +4,10 @@
                                             [--runs FOLDER] [--results FILE] [--docs FOLDER]
 
 SimCLR ignores all augmentations of jets but `phi_roll`; then one of them at a time is off, or kept
-(`sensitive`) instead, or energies are read on the linear scale. Frozen features are judged by
-linear probes of the class and of the mass, on a quarter of the training jets that was held out: the
-jets that `benchmarks/jets.py` judges on stay unseen.
+(`sensitive`) instead; those that move deposits, or those that change energies, are alone; or
+energies are read on the linear scale. Frozen features are judged by linear probes of the class and
+of the mass, on a quarter of the training jets that was held out: the jets that `benchmarks/jets.py`
+judges on stay unseen.
 
 Every run is a process on one thread. Figures are written to
 benchmarks/results/jets_augmentations.json as soon as they are there, and not measured again. Once
@@ -30,6 +31,9 @@ from twofold.evaluate import evaluate
 STRONG = DOMAINS["jet"].strong
 WORDS = ("off", "sensitive")
 SCALE = "input.scale"
+MOVES = ("eta_flip", "phi_flip", "shift", "rotate")
+SETS = {"moves": MOVES, "energies": tuple(name for name in STRONG if name not in MOVES)}
+"""Those that move deposits, and those that change energies."""
 HELD_OUT = {"test_fraction": 0.25, "seed": 1}
 
 
@@ -37,7 +41,8 @@ class Work(NamedTuple):
     """What one process does."""
 
     augmentation: str
-    """Whose word is another; blank for none, `SCALE` for another scale of the energies."""
+    """Whose word is another; a set that is alone; `SCALE` for another scale of the energies; or
+    blank."""
     word: str
     seed: int
     jets: int
@@ -60,7 +65,7 @@ def carry_out(work: Work) -> dict[str, Any]:
         data=judged["y"],
         out=work.path,
         input=replace(jets.INPUT, scale=work.word) if work.augmentation == SCALE else jets.INPUT,
-        prescription={work.augmentation: work.word} if work.augmentation in STRONG else {},
+        prescription=_words(work),
         epochs=work.epochs,
         seed=work.seed,
         monitor_every=work.epochs,
@@ -77,6 +82,13 @@ def carry_out(work: Work) -> dict[str, Any]:
     return {name: found[name] for name in ("auc", "mae", "r2")}
 
 
+def _words(work: Work) -> dict[str, str]:
+    """What is prescribed otherwise than by the recipe."""
+    if work.augmentation in SETS:
+        return {name: "off" for name in STRONG if name not in SETS[work.augmentation]}
+    return {work.augmentation: work.word} if work.augmentation in STRONG else {}
+
+
 def _held_out(work: Work, task: str) -> twofold.Data:
     data = jets.jets_of(Path(work.folder), work.jets, task)
     train, held_out = split(data.train, **HELD_OUT)
@@ -85,7 +97,8 @@ def _held_out(work: Work, task: str) -> twofold.Data:
 
 def works(options: Any) -> list[Work]:
     """All that there is to do."""
-    said = [("", ""), (SCALE, "linear"), *((name, word) for name in STRONG for word in WORDS)]
+    said = [("", ""), (SCALE, "linear"), *((name, "alone") for name in SETS)]
+    said += [(name, word) for name in STRONG for word in WORDS]
     return [
         Work(name, word, seed, options.jets, options.epochs, str(options.runs))
         for seed in options.seeds
@@ -101,6 +114,8 @@ def describe(options: Any, results: runs.Results) -> str:
     rows = []
     for (name, word), figures in found.items():
         said = f"`{name}` {word}" if name else "all of them invariant"
+        if name in SETS:
+            said = f"{', '.join(f'`{one}`' for one in SETS[name])} alone"
         cells = [jets.SPELLED["y"](jets.over([one["auc"] for one in figures]))]
         cells += [jets.SPELLED["m0"](jets.over([one["mae"] for one in figures]))]
         base = found["", ""]
