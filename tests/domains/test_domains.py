@@ -10,6 +10,7 @@ import pytest
 import twofold
 from twofold import TwofoldError
 from twofold.config import Config, load_config
+from twofold.domains.image.domain import ImageInput
 from twofold.domains.names import DOMAINS, check_domain, domain_by_name, told
 from twofold.domains.observables import read_off
 from twofold.recipes import RECIPES, recipe_by_name
@@ -115,3 +116,14 @@ def test_an_input_is_of_its_domain():
     recipe = recipe_by_name("simclr", "jet")
     with pytest.raises(TwofoldError, match="whose input is a ImageInput, but input is a JetInput"):
         replace(recipe, domain="image")
+
+
+def test_black_and_white_can_be_named():
+    scan = np.linspace(-1000, 1000, 2 * 8 * 8, dtype=np.float32).reshape(2, 1, 8, 8)
+    scale = DOMAINS["image"].tools.measure(scan, ImageInput(low=-200.0, high=300.0))
+    expected = np.clip((scan + 200) / 500, 0, 1)
+    np.testing.assert_allclose(scale.unit(scan).numpy(), expected, atol=1e-6)
+    with pytest.raises(TwofoldError, match=r"input\.low is 5 and input.high 5; low must be below"):
+        ImageInput(low=5.0, high=5.0)
+    with pytest.raises(TwofoldError, match="from 2000 to 1000 would become 0 to 1"):
+        DOMAINS["image"].tools.measure(scan, ImageInput(low=2000.0))
