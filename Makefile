@@ -4,7 +4,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 RUN := runs/demo
 
-.PHONY: venv demo test test-fast lint docs bench bench-methods bench-prescription bench-mt-slvr bench-few-labels bench-jets clean
+.PHONY: venv demo test test-fast lint docs bench bench-methods bench-prescription bench-mt-slvr bench-few-labels bench-jets bench-conserved clean
 
 venv: .venv/ready
 
@@ -65,6 +65,10 @@ bench-jets: .venv/ready
 	$(BIN)/python benchmarks/jets_physics.py
 	$(BIN)/python benchmarks/jets.py --jobs 2
 	$(BIN)/python benchmarks/jets_augmentations.py --jobs 2
+
+# What is conserved along a pendulum's orbits, found without labels.
+bench-conserved: .venv/ready
+	$(BIN)/python benchmarks/conserved.py --jobs 2
 
 .venv-bench/ready:
 	test -x .venv-bench/bin/python || $(PYTHON) -m venv .venv-bench
