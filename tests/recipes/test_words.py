@@ -9,9 +9,9 @@ from twofold import TwofoldError
 from twofold.assembly import build_views, for_channels
 from twofold.config import Config, change, load_config
 from twofold.domains import Source
+from twofold.domains.image.domain import SIMCLR_SET
 from twofold.objectives import LooC, Predict
 from twofold.recipes import RECIPES
-from twofold.recipes.parts import SIMCLR_SET
 
 BASES = ("simclr", "byol", "simsiam", "barlow_twins", "vicreg", "sup_con", "info_nce")
 PRESCRIBED = ("mt_slvr", "mt_simple", "mt_split", "mt_norm", "mt_series", "e_ssl", "e_ssl_cifar")

@@ -93,6 +93,14 @@ def check_size(image_size: int | None, source: Source, what: str) -> None:
         )
 
 
+def as_stored(opened: Opened, image_size: int | None, beside: Source | None) -> Opened:
+    """Arrays of the size asked for, if one was, whose notes say so if they are a test set's."""
+    check_size(image_size, opened.sources[0], "data" if beside is None else "test")
+    if beside is None:
+        return opened
+    return opened._replace(notes=tuple(f"test set: {note}" for note in opened.notes))
+
+
 def refuse_labels(labels: Labels | None, reason: str) -> None:
     """Refuses labels for what brings its own."""
     if labels is not None:

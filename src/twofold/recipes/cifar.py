@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from twofold.domains.image.domain import SIMCLR_SET
 from twofold.objectives import (
     BYOL,
     NCE,
@@ -17,7 +18,7 @@ from twofold.objectives import (
 )
 from twofold.objectives.objective import Objective
 from twofold.optim.settings import Optimizer
-from twofold.recipes.parts import SIMCLR_SET, augmentations, invariant
+from twofold.recipes.parts import augmentations, invariant
 from twofold.recipes.recipe import Recipe
 
 

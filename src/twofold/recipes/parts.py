@@ -10,9 +10,6 @@ from twofold.augment.augmentation import Augmentation
 from twofold.domains.names import domain_by_name
 from twofold.recipes.recipe import Word
 
-SIMCLR_SET = ("crop", "flip", "brightness", "contrast", "saturation", "hue", "grayscale")
-"""SimCLR's augmentations but for the blur, which it leaves out on images of 32 pixels."""
-
 
 def invariant(*names: str, domain: str = "image") -> dict[str, Word]:
     """A prescription: `invariant` for those named, `off` for every other of the domain."""

@@ -8,6 +8,9 @@ from twofold.augment.table import IMAGE
 from twofold.domains.domain import Domain
 from twofold.errors import TwofoldError
 
+SIMCLR_SET = ("crop", "flip", "brightness", "contrast", "saturation", "hue", "grayscale")
+"""SimCLR's augmentations but for the blur, which it leaves out on images of 32 pixels."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class ImageInput:
@@ -30,10 +33,7 @@ IMAGES = Domain(
     items="images",
     about="pictures of any size, type and number of channels",
     augmentations=IMAGE,
-    strong=(
-        *("crop", "flip", "brightness", "contrast", "saturation", "hue", "grayscale"),
-        "solarize",
-    ),
+    strong=(*SIMCLR_SET, "solarize"),
     gentle=("crop", "flip"),
     changes={"crop": {"scale": (0.3, 1.0)}, "solarize": {"probability": 0.2}},
     input=ImageInput(),

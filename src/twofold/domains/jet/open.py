@@ -20,7 +20,7 @@ from twofold.domains.arrays import LabelColumn, Opened, Part, as_sources, is_arr
 from twofold.domains.image.names import NAMES, existing_path
 from twofold.domains.jet.compression import compressed
 from twofold.domains.jet.tables import Table, table_of, tables_in
-from twofold.domains.pairing import check_size, open_pair, refuse_labels
+from twofold.domains.pairing import as_stored, open_pair, refuse_labels
 from twofold.domains.source import Data, Source
 from twofold.domains.sparse import SparseItems
 from twofold.errors import TwofoldError
@@ -98,10 +98,7 @@ def open_data(
             refuse_keys(key, label_key, group_key)
         keys = {"key": key, "label_key": label_key, "group_key": group_key}
         opened = _open(jets, what, keys, labels, cache, progress)
-        check_size(image_size, opened.sources[0], what)
-        if beside is None:
-            return opened
-        return opened._replace(notes=tuple(f"test set: {note}" for note in opened.notes))
+        return as_stored(opened, image_size, beside)
 
     return open_pair(
         data,

@@ -20,7 +20,7 @@ from twofold.domains.array_files import (
 )
 from twofold.domains.arrays import LabelColumn, Opened, Part, as_sources, is_array, to_numpy
 from twofold.domains.image.names import NAMES, existing_path
-from twofold.domains.pairing import check_size, open_pair, refuse_labels
+from twofold.domains.pairing import as_stored, open_pair, refuse_labels
 from twofold.domains.source import Data, Source
 from twofold.errors import TwofoldError
 
@@ -86,10 +86,7 @@ def open_data(
         if beside is None and not _holds_names(states):
             refuse_keys(key, label_key, group_key)
         opened = _open(states, what, (key, label_key, group_key), given_labels(labels))
-        check_size(image_size, opened.sources[0], what)
-        if beside is None:
-            return opened
-        return opened._replace(notes=tuple(f"test set: {note}" for note in opened.notes))
+        return as_stored(opened, image_size, beside)
 
     return open_pair(
         data,
