@@ -80,7 +80,11 @@ KINDS = {
     command: kind
     for command in COMMANDS
     if (kind := vars(import_module(f"twofold.commands.{command}")).get(command.capitalize()))
-} | {"simulate jets": simulate.Jets, "simulate pendulum": simulate.Trajectories}
+} | {
+    "simulate emoji": simulate.Emoji,
+    "simulate jets": simulate.Jets,
+    "simulate pendulum": simulate.Trajectories,
+}
 
 
 @pytest.mark.parametrize("code", INLINE)

@@ -1,4 +1,4 @@
-"""`twofold simulate`: data made by simulation."""
+"""`twofold simulate`: data made here, where none can be downloaded."""
 
 from __future__ import annotations
 
@@ -14,7 +14,32 @@ from twofold.errors import unknown
 from twofold.flags import FLAT, parse
 from twofold.simulation.trajectories import SYSTEMS, Conditions
 
-_USAGE = f"twofold simulate jets|{'|'.join(SYSTEMS)} --out FILE.h5"
+_USAGE = f"twofold simulate jets|emoji|{'|'.join(SYSTEMS)} --out FILE.h5"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Emoji:
+    """The same concepts drawn by several artists; npm fetches the drawings, resvg renders them.
+
+    They are kept in the cache, and what is made of them follows their licences.
+    """
+
+    sets: tuple[str, ...] = ()
+    """Artists, two or more, the first of which settles the concepts; all seven if none."""
+    packages: Path | None = None
+    """Folder of packages (`npm pack @iconify-json/NAME`) to take, so that nothing is fetched."""
+    size: int = 32
+    """Height and width of a picture in pixels, from 8 to 512."""
+    out: Path | None = None
+    """File to write, .h5: X, labels, concept, artist."""
+    workers: int | None = None
+    """Processes; one for each processor if not given."""
+    figure: Path | None = None
+    """Picture to draw, .png: some concepts by every artist."""
+    overwrite: bool = False
+    """Replace a file at --out."""
+    quiet: bool = False
+    """Show no progress."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,6 +100,25 @@ def main(args: list[str]) -> int:
     return SUBJECTS[subject](args)
 
 
+def _emoji(args: list[str]) -> int:
+    flags = parse(Emoji, args, prog="twofold simulate emoji")
+    out = Path(required(flags.out, "--out", "the file to write, *.h5"))
+    figure = None if flags.figure is None else output(flags.figure, ".png")
+
+    from twofold.simulation.emoji import simulate_emoji, summary, write_figure
+
+    simulate_emoji(
+        out,
+        sets=flags.sets,
+        packages=flags.packages,
+        size=flags.size,
+        workers=flags.workers,
+        overwrite=flags.overwrite,
+        quiet=flags.quiet,
+    )
+    return _told(out, summary(out), figure, write_figure)
+
+
 def _jets(args: list[str]) -> int:
     flags = parse(Jets, args, prog="twofold simulate jets")
     out = Path(required(flags.out, "--out", "the file to write, *.h5"))
@@ -100,13 +144,7 @@ def _jets(args: list[str]) -> int:
     except KeyboardInterrupt:
         print("\nstopped; the same command goes on from here", file=sys.stderr)
         raise
-    for line in summary(out):
-        print(line)
-    if figure is not None:
-        write_figure(out, figure)
-        print(figure)
-    print(out)
-    return 0
+    return _told(out, summary(out), figure, write_figure)
 
 
 def _trajectories(args: list[str], *, system: str) -> int:
@@ -119,7 +157,14 @@ def _trajectories(args: list[str], *, system: str) -> int:
     simulate_trajectories(
         out, system, flags.conditions, overwrite=flags.overwrite, quiet=flags.quiet
     )
-    for line in summary(out):
+    return _told(out, summary(out), figure, write_figure)
+
+
+def _told(
+    out: Path, lines: list[str], figure: Path | None, write_figure: Callable[[Path, Path], None]
+) -> int:
+    """Prints what a file holds, draws it if that is asked for, and names what was written."""
+    for line in lines:
         print(line)
     if figure is not None:
         write_figure(out, figure)
@@ -130,6 +175,7 @@ def _trajectories(args: list[str], *, system: str) -> int:
 
 SUBJECTS: dict[str, Callable[[list[str]], int]] = {
     "jets": _jets,
+    "emoji": _emoji,
     **{system: partial(_trajectories, system=system) for system in SYSTEMS},
 }
 """What can be simulated."""

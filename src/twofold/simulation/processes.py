@@ -53,6 +53,11 @@ def in_processes(
             raise
 
 
+def processors() -> int:
+    """How many processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def _end(processes: Collection[BaseProcess]) -> None:
     for process in processes:
         process.terminate()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -13,7 +12,7 @@ from twofold.domains.cache import cache_folder
 from twofold.simulation.jets.generate import generate
 from twofold.simulation.jets.particles import Jets, load
 from twofold.simulation.jets.tasks import Sample
-from twofold.simulation.processes import in_processes
+from twofold.simulation.processes import in_processes, processors
 
 SIZE = 250
 """Jets of one class in a block: some seconds of work that a stop can lose."""
@@ -88,14 +87,10 @@ def make(
         workers: Processes; one for each processor if None.
         progress: Told how many more jets are there.
     """
-    in_processes(_make, wanted, workers=workers or _processors(), done=progress)
+    in_processes(_make, wanted, workers=workers or processors(), done=progress)
 
 
 def _make(block: Block) -> int:
     jets = generate(block.sample, block.label, block.number, block.n)
     jets.head(min(SIZE, len(jets))).save(block.path)
     return block.n
-
-
-def _processors() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,0 +1,5 @@
+"""The same concepts drawn by several artists: rendered where they are needed, with truth labels."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
