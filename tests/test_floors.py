@@ -46,6 +46,7 @@ FLOORS = {
     "comparison": 6,
     "catalogue": 6,
     "stages": 6,
+    "aligning": 6,
     "encoder": 6,
     "monitor": 6,
     # what people see and call
@@ -62,6 +63,7 @@ FLOORS = {
     "hits": 8,
     "proof": 9,
     "finetuning": 9,
+    "alignment": 9,
     "evaluation": 9,
     "distillation": 10,
     "run": 11,

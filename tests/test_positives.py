@@ -102,6 +102,52 @@ def test_every_pair_of_a_group_comes_up_equally_often():
     assert np.abs(counts[~np.eye(4, dtype=bool)] - 200).max() < 5 * np.sqrt(200 * 11 / 12)
 
 
+@pytest.mark.parametrize("num_views", [2, 3, 6])
+def test_members_far_apart_are_spread_over_the_time_of_their_group(num_views):
+    times = np.random.default_rng(4).permutation(len(GROUPS)).astype(np.float64)
+    groups = Groups(GROUPS, num_views=num_views, seed=5, times=times)
+    seen = set()
+    for epoch in range(40):
+        shown = groups.members(np.arange(len(groups)), epoch)
+        for name, items in zip(groups.names, shown, strict=True):
+            own = np.flatnonzero(name == GROUPS)
+            own = own[times[own].argsort()]
+            places = np.rint(np.linspace(0, len(own) - 1, num_views)).astype(int)
+            assert sorted(items) == sorted(own[places])
+            if len(own) > 1:
+                seen.add((int(name), int((items == own[0]).argmax())))
+    assert {view for name, view in seen if name == 7} == set(range(num_views))  # each comes first
+
+
+def test_the_earlier_member_is_the_first_view_of_every_other_group():
+    groups = Groups(np.repeat(np.arange(100), 3), num_views=2, seed=0, times=np.arange(300.0))
+    for epoch in range(3):
+        first, last = groups.members(np.arange(100), epoch).T
+        assert (np.abs(first - last) == 2).all()
+        assert (first < last).sum() == 50
+    assert not np.array_equal(groups.members(np.arange(100), 0), groups.members(np.arange(100), 1))
+
+
+def test_members_far_apart_do_not_depend_on_who_else_is_asked_for():
+    groups = Groups(GROUPS, num_views=2, seed=5, times=np.arange(len(GROUPS)) % 7.0)
+    rows = np.arange(len(SIZES))
+    one_by_one = [groups.members(rows[i : i + 1], 4)[0] for i in rows]
+    assert np.array_equal(groups.members(rows, 4), one_by_one)
+
+
+def test_times_are_needed_for_those_far_apart():
+    recipe, source = recipe_of(positives="apart"), source_of(GROUPS)
+    with pytest.raises(TwofoldError, match=r"'toy' has no times; name .* with --time-key"):
+        find_groups(recipe, source, build_views(recipe, source, 0), 0)
+    timed = dataclasses.replace(source, times=np.arange(float(len(GROUPS))))
+    groups = find_groups(recipe, timed, build_views(recipe, timed, 0), 0)
+    expected = Groups(GROUPS, num_views=2, seed=0, alone=False, times=timed.times)
+    rows = np.arange(len(groups))
+    assert np.array_equal(groups.members(rows, 1), expected.members(rows, 1))
+    with pytest.raises(TwofoldError, match="positives is 'apart', but no objective"):
+        dataclasses.replace(recipe_by_name("supervised", "image"), positives="apart")
+
+
 @pytest.mark.parametrize(("alone", "count"), [(True, 8), (False, 6)])
 def test_groups_of_one_are_counted_and_left_out_where_nothing_differs(alone, count):
     groups = Groups(GROUPS, num_views=2, seed=0, alone=alone)

@@ -185,3 +185,13 @@ def test_what_cannot_be_proven_is_refused(run, names, words):
         with pytest.raises(TwofoldError, match=words) as error:
             prove()
         assert "\n" not in str(error.value)
+
+
+def test_a_run_whose_positives_are_groups_is_proven_item_by_item(tmp_path, monkeypatch):
+    monkeypatch.setattr("twofold.evaluate.prescription._ROWS", 300)
+    data = open_data(items_of(120), labels=np.arange(120) // 3 % 2, groups=np.arange(120) // 3)
+    recipe = replace(narrow(), positives="group")
+    changes = {**SMALL, "batch_size": 8, "prescription": {"flip": "invariant"}}
+    run = twofold.pretrain(recipe, data=data, out=tmp_path / "run", **changes)
+    proof = run.prove(ceiling_epochs=1, quiet=True)
+    assert proof["augmentations"]["flip"]["ceiling"] is not None

@@ -1,4 +1,6 @@
 from .adapters import adapt as adapt
+from .alignment import Alignment as Alignment
+from .alignment import align as align
 from .augment import Views as Views
 from .catalogue import runs as runs
 from .comparison import Comparison as Comparison

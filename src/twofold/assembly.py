@@ -71,17 +71,29 @@ def find_groups(recipe: Recipe, source: Source, views: Views, seed: int) -> Grou
     A group of one item takes part if two views of that item can differ.
 
     Raises:
-        TwofoldError: If the items have no groups, or none of them has two items; or if labels
-            differ within a group and are learned from.
+        TwofoldError: If the items have no groups, or none of them has two items; if they have no
+            times but those far apart are asked for; or if labels differ within a group and are
+            learned from.
     """
     if recipe.positives == "augmentations":
         return None
     if source.groups is None:
         raise TwofoldError(
-            f"positives is 'group', but '{source.name}' has no groups; name the array that holds "
-            "them, or the column of a folder's metadata.csv, with --group-key"
+            f"positives is {recipe.positives!r}, but '{source.name}' has no groups; name the array "
+            "that holds them, or the column of a folder's metadata.csv, with --group-key"
         )
-    groups = Groups(source.groups, num_views=recipe.all_views, seed=seed, alone=views.differ)
+    if recipe.positives == "apart" and source.times is None:
+        raise TwofoldError(
+            f"positives is 'apart', but '{source.name}' has no times; name the array that holds "
+            "them, or the column of a folder's metadata.csv, with --time-key; or say 'group'"
+        )
+    groups = Groups(
+        source.groups,
+        num_views=recipe.all_views,
+        seed=seed,
+        alone=views.differ,
+        times=source.times if recipe.positives == "apart" else None,
+    )
     learns = (o.uses_labels and len(o.reads) > 1 for o in recipe.learned.values())
     if source.labels is not None and any(learns):
         _check_labels_within(source.groups, source.labels, recipe.name)

@@ -11,6 +11,7 @@ from twofold.errors import TwofoldError, unknown
 
 COMMANDS = (
     "pretrain",
+    "align",
     "evaluate",
     "finetune",
     "distill",
@@ -35,6 +36,7 @@ twofold learns representations from unlabelled data.
 
   twofold pretrain RECIPE --data D --out RUN   train an encoder
   twofold pretrain --resume RUN                go on with a run that was stopped
+  twofold align RECIPE --data D --beside E ... two encoders that agree: pictures and their states
   twofold evaluate RUN [--data D ...]          probe it beside raw input and the untrained network
   twofold evaluate ENCODER --data D            the same of any encoder: timm/NAME, torchvision/NAME
   twofold evaluate --embeddings FILE           the same of embeddings of any system
@@ -54,6 +56,7 @@ twofold learns representations from unlabelled data.
   twofold export RUN --out FILE                for torchvision, timm, ONNX or torch.export
   twofold runs [FOLDER]                        a table of all runs: --sort COLUMN
   twofold simulate jets --n N --out FILE.h5    jets of two classes, from Pythia 8 and FastJet
+  twofold simulate emoji --out FILE.h5         the same concepts drawn by several artists
   twofold simulate pendulum --out FILE.h5      orbits, also of a double-pendulum, kepler and more
   twofold list                                 recipes, encoders, augmentations, data names
 

@@ -33,6 +33,9 @@ class DataConfig:
     group_key: str | None = None
     """Array of groups in an .npz or .h5 file, or column of the metadata.csv of a folder: items of
     a group are never split, and may be positives."""
+    time_key: str | None = None
+    """Array of times in an .npz or .h5 file, or column of the metadata.csv of a folder, in any
+    unit: they tell which items of a group are far apart."""
     test: str | None = None
     """Folder or file of test items; part of the data is split off if none."""
     test_fraction: float = 0.2
@@ -79,6 +82,26 @@ class Settings:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Aligning:
+    """What else sees the items of a run, and how two encoders come to agree on them."""
+
+    recipe: Recipe
+    """The other encoder, its views, and what it learns by itself."""
+    data: DataConfig = field(default_factory=DataConfig)
+    """Where it sees the items, row by row."""
+    temperature: float = 0.1
+    """Divides the cosines between items of one source and of the other, > 0."""
+    within: float = 1.0
+    """Weight of what each learns from views of its own, >= 0, beside 1 for what both agree on."""
+
+    def __post_init__(self) -> None:
+        if not self.temperature > 0:
+            raise TwofoldError(f"temperature is {self.temperature}; it must be > 0")
+        if not self.within >= 0:
+            raise TwofoldError(f"within is {self.within}; it must be >= 0")
+
+
+@dataclass(frozen=True, kw_only=True)
 class Config:
     """A run: a recipe, data, settings, and what was found out when it began."""
 
@@ -89,6 +112,8 @@ class Config:
     """How a trained encoder learns from labels; None for a run that pretrains."""
     distilling: Distilling | None = None
     """Whom a student learns from; None for a run that does not distil."""
+    aligning: Aligning | None = None
+    """What else sees the items; None for a run with one source."""
     found: Mapping[str, Any] = field(default_factory=dict)
     """What the data and the machine turned out to be; filled in by the run."""
 
@@ -97,6 +122,8 @@ class Config:
         """The command that began the run."""
         if self.distilling is not None:
             return "distill"
+        if self.aligning is not None:
+            return "align"
         return "pretrain" if self.tuning is None else "finetune"
 
     def save(self, path: Path) -> None:
@@ -125,16 +152,22 @@ def load_config(path: Path, recipe: Recipe | None = None) -> Config:
         raise TwofoldError(f"{path} is not valid YAML: {reason}") from None
     if not isinstance(plain, dict) or not isinstance(plain.get("recipe"), dict):
         raise TwofoldError(f"{path} describes no run; it needs a recipe with a name")
-    name = str(plain["recipe"].get("name"))
-    domain = plain["recipe"].get("domain", "image")
+    found = plain.pop("found", {})
+    begun = Config(recipe=_begun(plain["recipe"], recipe))
+    if aligning := plain.get("aligning"):
+        begun = dataclasses.replace(begun, aligning=Aligning(recipe=_begun(aligning["recipe"])))
+    config: Config = from_plain(begun, plain)
+    return dataclasses.replace(config, found=found)
+
+
+def _begun(plain: Mapping[str, Any], recipe: Recipe | None = None) -> Recipe:
+    """What the recipe in a file is built on: the one that goes by its name if none is given."""
+    name = str(plain.get("name"))
     if recipe is None and name not in RECIPES:
         refusal = unknown("recipe", name, RECIPES)
         raise TwofoldError(f"{refusal}; a recipe of your own must be handed over in Python")
-    found = plain.pop("found", {})
-    recipe = recipe or recipe_by_name(name, domain)
-    recipe = _with_objectives(recipe, plain["recipe"].get("objectives"))
-    config: Config = from_plain(Config(recipe=recipe), plain)
-    return dataclasses.replace(config, found=found)
+    recipe = recipe or recipe_by_name(name, plain.get("domain", "image"))
+    return _with_objectives(recipe, plain.get("objectives"))
 
 
 def _with_objectives(recipe: Recipe, listed: Any) -> Recipe:

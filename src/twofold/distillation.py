@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from twofold.alignment import join
 from twofold.assembly import (
     build_views,
     check_views,
@@ -188,6 +189,7 @@ CARRY_ON: dict[str, Callable[..., Outcome]] = {
     "pretrain": start,
     "finetune": tune,
     "distill": teach,
+    "align": join,
 }
 """What begins a run or goes on with it, by its command."""
 

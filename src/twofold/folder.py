@@ -21,6 +21,7 @@ ERASERS = "erasers.safetensors"
 HEAD = "head.safetensors"
 CEILINGS = "ceilings"
 BASELINE = "baseline"
+BESIDE = "beside"
 EVALUATION = "evaluation.json"
 ARTEFACTS = "evaluation.npz"
 REPORT = "report.html"
@@ -40,7 +41,7 @@ _FILES = (
     SKIPPED,
     TRACKERS,
 )
-FOLDERS = (CHECKPOINTS, CANDIDATES, CEILINGS, BASELINE, "tensorboard", "wandb", "mlruns")
+FOLDERS = (CHECKPOINTS, CANDIDATES, CEILINGS, BASELINE, BESIDE, "tensorboard", "wandb", "mlruns")
 """What a run keeps in folders of its own; there are no runs in their own right below them."""
 
 

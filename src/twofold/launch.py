@@ -34,7 +34,7 @@ from twofold.errors import TwofoldError
 from twofold.evaluate import blinded
 from twofold.folder import CONFIG, ENCODER, SKIPPED, clear, write_atomically
 from twofold.hardware import Hardware, detect
-from twofold.loader import Loader
+from twofold.loader import Loader, Paired
 from twofold.method import Method
 from twofold.monitor import Monitor
 from twofold.positives import Groups
@@ -42,7 +42,7 @@ from twofold.preprocess import Preprocess
 from twofold.reading import Readings
 from twofold.recipes import Recipe
 from twofold.track import check_trackers, tracked
-from twofold.train import Outcome, fit
+from twofold.train import Learner, Outcome, fit
 
 _HELD_OUT = (0.02, 100, 2000)  # share of labelled training items the online kNN asks about; bounds
 _LEAST_ITEMS = 8  # four batches of two
@@ -96,8 +96,14 @@ def start(
     if groups is not None:
         about["groups"] = len(groups)
     whole = dataclasses.replace(whole, found={**whole.found, **about})
-    watched = Monitor(
-        trained, held_out, views=views, preprocess=preprocess, hardware=hardware, groups=groups
+    monitor = Monitor(
+        trained,
+        held_out,
+        views=views,
+        preprocess=preprocess,
+        hardware=hardware,
+        groups=groups,
+        watched=data.test,
     )
     outcome = conduct(
         whole,
@@ -108,7 +114,7 @@ def start(
         views=views,
         preprocess=preprocess,
         hardware=hardware,
-        monitor=watched,
+        monitor=monitor,
         choice=Choice(folder, recipe.choose),
         groups=groups,
         remarks=(*remarks, *sentences),
@@ -116,39 +122,53 @@ def start(
         console=console,
     )
     if outcome.finished:
-        blind = {
-            name: kind
-            for name, kind in views.augmentations.items()
-            if recipe.prescription[name] == "blind"
-        }
-        projector = method.projector()
-        erasers = blinded(
-            Readings(method.encoder, projector),
-            blind,
-            trained.items,
-            preprocess,
-            seed=settings.seed,
-            device=hardware.device,
-        )
-        Encoder(method.encoder, preprocess, spec, projector, erasers).save(folder / ENCODER)
+        complete(whole, method, spec, trained, views, preprocess).save(folder / ENCODER)
     console.end(folder, outcome)
     return outcome
+
+
+def complete(
+    whole: Config,
+    method: Method,
+    spec: dict[str, Any] | None,
+    trained: Source,
+    views: Views,
+    preprocess: Preprocess,
+) -> Encoder:
+    """A trained encoder with its head, and with what it is to be blind to projected out."""
+    blind = {
+        name: kind
+        for name, kind in views.augmentations.items()
+        if whole.recipe.prescription[name] == "blind"
+    }
+    projector = method.projector()
+    erasers = blinded(
+        Readings(method.encoder, projector),
+        blind,
+        trained.items,
+        preprocess,
+        seed=whole.settings.seed,
+        device=find_hardware(whole).device,
+    )
+    return Encoder(method.encoder, preprocess, spec, projector, erasers)
 
 
 def conduct(
     whole: Config,
     folder: Path,
-    method: Method,
+    method: Learner,
     *,
     data: Data,
     trained: Source,
     views: Views,
     preprocess: Preprocess,
     hardware: Hardware,
-    monitor: Callable[[Method], Mapping[str, Any]],
+    monitor: Callable[[Any], Mapping[str, Any]],
     choice: Choice,
     groups: Groups | None = None,
+    beside: Loader | None = None,
     rate_shares: Mapping[str, float] | None = None,
+    weights: Mapping[str, float] | None = None,
     remarks: Sequence[str] = (),
     overwrite: bool = False,
     console: Console,
@@ -167,27 +187,15 @@ def conduct(
         monitor: As of `fit`.
         choice: As of `fit`.
         groups: As of `Loader`.
+        beside: Gives views of the same items from another source.
         rate_shares: As of `fit`.
+        weights: As of `fit`.
         remarks: What else there is to say before it begins.
         overwrite: Whether `folder` is cleared first.
         console: Where it is said.
     """
     recipe, settings = whole.recipe, whole.settings
-    early, late = recipe.view_sizes(preprocess.size)
-    samples = len(trained if groups is None else groups)
-    change = recipe.early_share * recipe.epochs * (samples // recipe.batch_size)
-    loader = Loader(
-        trained.items,
-        trained.labels,
-        views=views,
-        preprocess=preprocess,
-        batch_size=recipe.batch_size,
-        view_size=lambda step: early if step < change else late,
-        device=hardware.device,
-        threads=hardware.loader_threads,
-        seed=settings.seed,
-        groups=groups,
-    )
+    loader = feed(whole, trained, views, preprocess, hardware, groups)
     check_trackers(settings.track)
     if overwrite:
         clear(folder)
@@ -201,7 +209,7 @@ def conduct(
     ):
         return fit(
             method,
-            loader,
+            loader if beside is None else Paired(loader, beside),
             recipe=recipe,
             hardware=hardware,
             folder=folder,
@@ -211,8 +219,36 @@ def conduct(
             monitor_every=settings.monitor_every,
             choice=choice,
             rate_shares=rate_shares,
+            weights=weights,
             display=display,
         )
+
+
+def feed(
+    whole: Config,
+    trained: Source,
+    views: Views,
+    preprocess: Preprocess,
+    hardware: Hardware,
+    groups: Groups | None = None,
+) -> Loader:
+    """The batches of a run, those of the first part of the training as small as it asks for."""
+    recipe = whole.recipe
+    early, late = recipe.view_sizes(preprocess.size)
+    samples = len(trained if groups is None else groups)
+    change = recipe.early_share * recipe.epochs * (samples // recipe.batch_size)
+    return Loader(
+        trained.items,
+        trained.labels,
+        views=views,
+        preprocess=preprocess,
+        batch_size=recipe.batch_size,
+        view_size=lambda step: early if step < change else late,
+        device=hardware.device,
+        threads=hardware.loader_threads,
+        seed=whole.settings.seed,
+        groups=groups,
+    )
 
 
 def open_config(settings: DataConfig, seed: int, domain: str, data: Any = None) -> Data:
@@ -227,6 +263,7 @@ def open_config(settings: DataConfig, seed: int, domain: str, data: Any = None) 
         key=settings.key,
         label_key=settings.label_key,
         group_key=settings.group_key,
+        time_key=settings.time_key,
         test=settings.test,
         test_fraction=settings.test_fraction,
         image_size=settings.image_size,

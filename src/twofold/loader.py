@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import islice
 from threading import Barrier
 
@@ -121,6 +122,25 @@ class Loader:
     def _standardize(self, view: Tensor) -> Tensor:
         view = self.preprocess.standardize(view, out=view)
         return view.to(memory_format=torch.channels_last)
+
+
+class Paired:
+    """Batches of two sources whose items correspond by row: the views of one, then of the other.
+
+    Args:
+        data: Gives the index and the first half of the views.
+        beside: Gives the second half, of as many items in the same order.
+    """
+
+    def __init__(self, data: Loader, beside: Loader) -> None:
+        self.data, self.beside = data, beside
+        self.steps_per_epoch = data.steps_per_epoch
+
+    def batches(self, start: int, stop: int) -> Generator[Batch, None, None]:
+        """The batches of steps `start` to `stop - 1`, in order."""
+        both = (loader.batches(start, stop) for loader in (self.data, self.beside))
+        for one, other in zip(*both, strict=True):
+            yield replace(one, views=one.views + other.views, draws=one.draws + other.draws)
 
 
 @contextmanager

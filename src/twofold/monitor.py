@@ -17,9 +17,13 @@ from twofold.items import Items
 from twofold.method import Method
 from twofold.positives import Groups, read
 from twofold.preprocess import Preprocess
+from twofold.reading import Reading, Readings
 
 _HEALTH_ITEMS = 2048
 _BANK_ITEMS = 10_000
+_WATCHED_ITEMS = 120
+_FEW = 2
+_DIGITS = 5
 
 
 class Monitor:
@@ -36,6 +40,8 @@ class Monitor:
         preprocess: What the encoder reads.
         hardware: Device and precision.
         groups: Groups whose items are positives of each other.
+        watched: Items that training never sees. What a head that ends in one number or two says
+            of some of them is written down, for a reader to look at; nothing is chosen by it.
     """
 
     def __init__(
@@ -47,9 +53,11 @@ class Monitor:
         preprocess: Preprocess,
         hardware: Hardware,
         groups: Groups | None = None,
+        watched: Source | None = None,
     ) -> None:
         self.bank = _evenly(trained, _BANK_ITEMS)
         self.queries = held_out
+        self.watched = None if watched is None else watched_items(watched)
         self.preprocess, self.hardware = preprocess, hardware
         source = self.bank
         index = np.arange(min(_HEALTH_ITEMS, len(source)))
@@ -60,12 +68,13 @@ class Monitor:
         self.pair = [view.numpy() for view in two_views(views, images, index)]
 
     def __call__(self, method: Method) -> dict[str, Any]:
-        """The record of one epoch: `knn` (or None) and `health`."""
+        """The record of one epoch: `knn` (or None), `health`, and `watched` if anything is."""
         encoder = method.encoder
         read = self.preprocess.of_views
         first, second = (self._features(encoder, view, read) for view in self.pair)
         state = health(first, pair=second)
-        return {"knn": self._knn(encoder), "health": vars(state)}
+        record = {"knn": self._knn(encoder), "health": vars(state)}
+        return record | self._outputs(Readings(encoder, method.projector()))
 
     def _knn(self, encoder: nn.Module) -> Mapping[str, Any] | None:
         if self.queries is None or self.bank.labels is None or self.queries.labels is None:
@@ -77,6 +86,16 @@ class Monitor:
         )
         return accuracy(predicted, self.queries.labels)
 
+    def _outputs(self, readings: Readings) -> dict[str, Any]:
+        """What a head of few outputs says of the watched items, `(items, outputs)`."""
+        layer = few_outputs(readings)
+        if self.watched is None or layer is None:
+            return {}
+        reading = Reading(readings, layer=layer)
+        # In float32 whatever the precision: in bf16 one could count the values that there are.
+        found = features(reading, self.watched.items, self.preprocess, device=self.hardware.device)
+        return {"watched": [[float(f"{z:.{_DIGITS}g}") for z in row] for row in found.tolist()]}
+
     def _features(self, encoder: nn.Module, items: Items, preprocess: Preprocess) -> Tensor:
         return features(
             encoder,
@@ -85,6 +104,35 @@ class Monitor:
             precision=self.hardware.precision,
             device=self.hardware.device,
         )
+
+
+def few_outputs(readings: Readings) -> str | None:
+    """The last layer of a head that ends in one number or two; None for other heads.
+
+    Example:
+        >>> from twofold.networks import build_encoder, mlp
+        >>> encoder = build_encoder("mlp", channels=2, image_size=1)
+        >>> few_outputs(Readings(encoder, mlp(64, 16, 1))), few_outputs(Readings(encoder))
+        ('projector.2', None)
+    """
+    last = Reading(readings, layer=readings.layers[-1])
+    return last.last if last.depth and last.num_features <= _FEW else None
+
+
+def watched_items(source: Source) -> Source | None:
+    """Up to 120 items by rising label, evenly over their ranks; None if labels are not numbers.
+
+    Example:
+        >>> labels = np.array([0.5, -1.5, 3.5], np.float32)
+        >>> items = np.zeros((3, 2, 1, 1), np.float32)
+        >>> watched_items(Source(name="toy", items=items, ids="abc", labels=labels)).ids
+        ('b', 'a', 'c')
+    """
+    if source.labels is None or source.classes or source.labels.ndim > 1:
+        return None
+    order = np.argsort(source.labels, kind="stable")
+    count = min(len(order), _WATCHED_ITEMS)
+    return source.take(order[np.linspace(0, len(order) - 1, count).astype(np.int64)])
 
 
 def _evenly(source: Source, count: int) -> Source:

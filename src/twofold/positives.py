@@ -20,11 +20,17 @@ class Groups:
     once all were shown. As a group occurs once an epoch, and so once a batch, two of its items
     are never negatives of each other.
 
+    With times, the members shown are instead those that are spread over the whole time of their
+    group: the first, the last, and evenly between, in an order drawn anew. What changes slowly
+    then differs between them as much as it can, and no longer passes for what stays.
+
     Args:
         groups: Group of each item `(n,)`, numbers or strings.
         num_views: How many members are shown, one in each view; >= 2.
         seed: Seed of the draws.
         alone: Whether groups of one item take part: all their views are of that item.
+        times: Time of each item `(n,)`, if it is the members far apart that are shown; any of
+            them are if None.
 
     Raises:
         TwofoldError: If no group has two items.
@@ -35,10 +41,20 @@ class Groups:
         (2, ['a', 'b'])
         >>> groups.members(np.array([0, 1]), epoch=0).tolist()
         [[2, 0], [3, 1]]
+        >>> times = np.array([5.0, 0.0, 6.0, 1.0, 2.0])
+        >>> apart = Groups(np.array(["a", "b", "a", "b", "b"]), num_views=2, seed=0, times=times)
+        >>> apart.members(np.array([1]), epoch=0).tolist()  # at 2 and at 0, not at 1
+        [[4, 1]]
     """
 
     def __init__(
-        self, groups: np.ndarray, *, num_views: int, seed: int, alone: bool = True
+        self,
+        groups: np.ndarray,
+        *,
+        num_views: int,
+        seed: int,
+        alone: bool = True,
+        times: np.ndarray | None = None,
     ) -> None:
         names, number = np.unique(groups, return_inverse=True)
         counts = np.bincount(number)
@@ -54,6 +70,9 @@ class Groups:
         self._starts = np.cumsum(self._counts) - self._counts
         self._items = np.flatnonzero(taken[number])
         self._number = number[self._items]
+        self._in_time: np.ndarray | None = None
+        if times is not None:
+            self._in_time = self._items[np.lexsort((times[self._items], self._number))]
         self._num_views, self._seed = num_views, seed
         self._shuffled: tuple[int, np.ndarray] | None = None
 
@@ -70,9 +89,15 @@ class Groups:
             rows: Which groups, by their places among `names`.
             epoch: Which pass over the groups, from 0.
         """
-        counts = self._counts[rows, None]
-        turns = np.arange(self._num_views) % counts
-        return self._by_group(epoch)[self._starts[rows, None] + turns]
+        counts, views = self._counts[rows, None], np.arange(self._num_views)
+        if self._in_time is None:
+            return self._by_group(epoch)[self._starts[rows, None] + views % counts]
+        # A group's moments are dealt out from another one on in each epoch, so that no view is the
+        # earlier one for good.
+        first = permutation(len(self), seed=self._seed, epoch=epoch, stream="moments")[rows, None]
+        moments = (views + first) % self._num_views
+        turns = np.rint(moments * (counts - 1) / (self._num_views - 1)).astype(np.int64)
+        return np.asarray(self._in_time[self._starts[rows, None] + turns])
 
     def _by_group(self, epoch: int) -> np.ndarray:
         """All items, group after group, those of each in an order of the epoch."""

@@ -168,6 +168,7 @@ def _trained_for(name: str, whole: Config, data: Data, folder: Path | None, epoc
         objectives={"predict": Predict(name, views=(0,), route="invariant")},
         prescription={name: "both"},
         augmentations={**whole.recipe.augmentations, name: drawn},
+        positives="augmentations",
         asymmetry={},
         repeats={},
         select="each",

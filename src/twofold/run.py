@@ -221,6 +221,7 @@ def resume(
     run: str | Path,
     *,
     data: Any = None,
+    beside: Any = None,
     backbone: nn.Module | None = None,
     recipe: Recipe | None = None,
     quiet: bool = False,
@@ -230,6 +231,7 @@ def resume(
     Args:
         run: Folder of the run.
         data: The array, if the run was started with one.
+        beside: The array of the other source, if two were aligned and it was one.
         backbone: A fresh network, if the run was started with one of the user's own.
         recipe: The recipe, if the run was started with one of the user's own.
         quiet: Whether to print nothing.
@@ -238,5 +240,11 @@ def resume(
     whole = load_config(folder / CONFIG, recipe)
     seed, domain = whole.settings.seed, whole.recipe.domain
     opened = None if data is None else open_config(whole.data, seed, domain, data)
-    CARRY_ON[whole.command](whole, folder, data=opened, backbone=backbone, quiet=quiet)
+    given: dict[str, Any] = {"data": opened, "backbone": backbone, "quiet": quiet}
+    if beside is not None:
+        if whole.aligning is None:
+            raise TwofoldError(f"{folder} has one source; leave beside out")
+        other = whole.aligning
+        given["beside"] = open_config(other.data, seed, other.recipe.domain, beside)
+    CARRY_ON[whole.command](whole, folder, **given)
     return Run(folder, opened, backbone, recipe)

@@ -21,11 +21,14 @@ from twofold.choice import Choice
 from twofold.errors import TwofoldError
 from twofold.folder import CHECKPOINTS, METRICS, read_metrics, write_atomically
 from twofold.hardware import Hardware
-from twofold.loader import Loader
-from twofold.method import Method
+from twofold.loader import Loader, Paired
+from twofold.method import Aligned, Method
 from twofold.objectives import Batch
 from twofold.optim import build_optimizer, set_learning_rate
 from twofold.recipes import Recipe
+
+Learner = Method | Aligned
+"""What is trained."""
 
 _FLUSH = 10  # steps between reading losses back from the device and writing them down
 
@@ -78,18 +81,19 @@ def step(
 
 
 def fit(
-    method: Method,
-    loader: Loader,
+    method: Learner,
+    loader: Loader | Paired,
     *,
     recipe: Recipe,
     hardware: Hardware,
     folder: Path,
     seed: int,
     checkpoint_seconds: float = 60.0,
-    monitor: Callable[[Method], Mapping[str, Any]] | None = None,
+    monitor: Callable[[Any], Mapping[str, Any]] | None = None,
     monitor_every: int = 1,
     choice: Choice | None = None,
     rate_shares: Mapping[str, float] | None = None,
+    weights: Mapping[str, float] | None = None,
     display: Display | None = None,
 ) -> Outcome:
     """Trains `method` for the epochs of `recipe`, going on from the newest checkpoint in `folder`.
@@ -110,6 +114,7 @@ def fit(
         monitor_every: Epochs between calls of the monitor.
         choice: Which epoch's weights `method` ends with, and when to stop early; the last if None.
         rate_shares: Learning rate of parameters of `method`, by name, as a share of the others'.
+        weights: Weight of each loss; those of `recipe` if None.
         display: Told of each step written down and of each epoch.
 
     Raises:
@@ -121,7 +126,8 @@ def fit(
         recipe.optimizer, method, fixed=method.fixed_rate(), shares=rate_shares or {}
     )
     peak = recipe.optimizer.peak(recipe.batch_size)
-    balancer = _balancer(recipe, method).to(hardware.device)
+    weights = recipe.loss_weights if weights is None else weights
+    balancer = _balancer(recipe, method, weights).to(hardware.device)
     steps = recipe.epochs * loader.steps_per_epoch
     start = checkpoint.restore(folder / CHECKPOINTS, method, optimizer, balancer)
     log = Log(folder, start, method, recipe, display)
@@ -168,13 +174,13 @@ def fit(
     return Outcome(done, steps)
 
 
-def _balancer(recipe: Recipe, method: Method) -> Balancer:
+def _balancer(recipe: Recipe, method: Learner, weights: Mapping[str, float]) -> Balancer:
     """What makes one update of the method's losses, gradients compared on weights they share."""
     names = list(method.objectives)
     return build_balancer(
         recipe.balance,
         names,
-        weights=recipe.loss_weights,
+        weights=weights,
         floors={name: floor for name, (_, floor) in method.bounds(recipe.batch_size).items()},
         layer=method.shared_layer(recipe.balance.layer)[1] if len(names) > 1 else None,
         shared=method.shared_parameters(),
@@ -188,7 +194,12 @@ class Log:
     """
 
     def __init__(
-        self, folder: Path, start: int, method: Method, recipe: Recipe, display: Display | None
+        self,
+        folder: Path,
+        start: int,
+        method: Learner,
+        recipe: Recipe,
+        display: Display | None,
     ) -> None:
         self.folder, self.display, self.recipe = folder, display, recipe
         kept = [line for line in read_metrics(folder) if line["step"] <= start]

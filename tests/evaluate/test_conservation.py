@@ -8,7 +8,6 @@ from sklearn.metrics import r2_score
 from twofold import TwofoldError
 from twofold.evaluate.conservation import (
     count_conserved,
-    drift,
     in_one_dimension,
     monotone_fit,
     monotone_r2,
@@ -128,24 +127,6 @@ def test_the_variance_within_is_a_loop_over_orbits():
     assert within_across(np.ones(4), np.array([0, 0, 1, 1])) == 1
 
 
-def test_what_rests_does_not_drift_and_errors_drift_as_told():
-    time = RNG.uniform(0, 200, len(ORBIT))
-    value = RNG.random(ORBITS)[ORBIT]
-    assert drift(value, ORBIT, time) == pytest.approx(0, abs=1e-12)
-    error = 0.05
-    noisy = value + error * RNG.normal(size=len(ORBIT))
-    assert drift(noisy, ORBIT, time) == pytest.approx(
-        error * np.sqrt(12 / TIMES) / noisy.std(), rel=0.35
-    )
-    climbing = value + 0.3 * time / np.ptp(time)
-    assert drift(climbing, ORBIT, time) == pytest.approx(0.3 / climbing.std())
-
-
-def test_orbits_seen_once_cannot_drift():
-    with pytest.raises(TwofoldError, match="seen at two times"):
-        drift(np.arange(3.0), np.arange(3), np.arange(3.0))
-
-
 def test_intervals_are_over_orbits_not_over_states():
     value = RNG.normal(size=ORBITS)[ORBIT]
     found = over_orbits(lambda rows, _: value[rows].mean(), ORBIT)
@@ -185,7 +166,6 @@ def test_one_dimension_follows_a_bent_curve():
     [
         (lambda: spearman_abs(np.ones((3, 2)), np.ones(3)), "with in_one_dimension"),
         (lambda: within_across(np.ones(3), np.ones(2)), "3 embeddings and 2 groups"),
-        (lambda: drift(np.ones(3), np.ones(3), np.ones(2)), r"shape \(2,\) for 3 states"),
     ],
 )
 def test_mistakes_are_told(call, message):

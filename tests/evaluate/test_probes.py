@@ -9,18 +9,21 @@ from sklearn.metrics import r2_score, roc_auc_score
 from twofold.evaluate import (
     ProbeOptions,
     clustering,
+    drift,
     few_labels,
     few_shot,
     health,
     knn_regression,
     knn_votes,
+    least_drift,
     linear_probe,
     regression_figures,
     retrieval,
     ridge_probe,
+    spearman_abs,
 )
 from twofold.evaluate.metrics import METRICS, read_name
-from twofold.evaluate.probes import DEFAULTS, PROBES, Frozen, Observed
+from twofold.evaluate.probes import DEFAULTS, PROBES, Frozen, Observed, Orbits
 
 OPTIONS = ProbeOptions(
     k=5,
@@ -35,6 +38,12 @@ OPTIONS = ProbeOptions(
     draws=2,
 )
 NAMES = {metric: name for name, metric in METRICS.items()}
+
+
+def orbits_of(items):
+    """Six items of each orbit, at the times 0 to 5."""
+    row = np.arange(len(items))
+    return Orbits(row // 6, (row % 6).astype(np.float64))
 
 
 def make(kind, seed=0, classes=4, apart=3):
@@ -64,7 +73,8 @@ def make(kind, seed=0, classes=4, apart=3):
         kind,
         observables={"width": "width in mm", "mass": "mass in g"},
         observed=observed,
-        groups=np.arange(len(test)) // 6,
+        train_orbits=orbits_of(train),
+        orbits=orbits_of(test),
     )
 
 
@@ -250,3 +260,29 @@ def test_few_items_of_many_dimensions_are_not_called_collapsed():
     found = PROBES["health"].measure(make("none")._replace(test=few), OPTIONS, 3).figures
     assert found["verdict"] == "healthy"
     assert found["rank_fraction"]["value"] > 0.95
+
+
+def test_several_numbers_are_read_along_the_direction_of_least_drift_if_times_are_known():
+    rng = np.random.default_rng(0)
+
+    def part(orbits):
+        orbit = np.repeat(np.arange(orbits), 10)
+        time = rng.uniform(0, 0.3, len(orbit))
+        energy = rng.normal(size=orbits).astype(np.float32)[orbit]
+        phase = np.sin(rng.uniform(0, 6, orbits)[orbit] + time)
+        seen = np.stack([energy + 0.1 * rng.normal(size=len(orbit)) + phase, phase], axis=1)
+        return torch.tensor(seen, dtype=torch.float32), energy, Orbits(orbit, time)
+
+    (train, known, of_train), (test, true, of_test) = part(300), part(100)
+    frozen = Frozen(train, test, known, true, "numbers", train_orbits=of_train, orbits=of_test)
+    found = PROBES["conserved"].measure(frozen, OPTIONS, 0)
+    direction = least_drift(train.numpy(), *of_train)
+    expected = spearman_abs(test.numpy() @ direction, true)
+    assert found.figures["spearman"]["value"] == pytest.approx(expected)
+    assert expected > 0.98
+    assert found.figures["drift"]["value"] == pytest.approx(drift(test.numpy(), *of_test))
+    assert "least drift" in found.protocol["reading"]
+    timeless = frozen._replace(train_orbits=None, orbits=of_test._replace(times=None))
+    blurred = PROBES["conserved"].measure(timeless, OPTIONS, 0)
+    assert "spectral" in blurred.protocol["reading"]
+    assert "drift" not in blurred.figures

@@ -6,7 +6,7 @@ import torch
 from torch.nn import functional as F
 
 from twofold.errors import TwofoldError
-from twofold.evaluate import knn, retrieval, wilson
+from twofold.evaluate import knn, partners, retrieval, wilson
 from twofold.evaluate.retrieval import _scores
 
 
@@ -169,3 +169,62 @@ LABELS = torch.tensor([0, 0, 1, 1])
 def test_mistakes_are_told(parts, options, message):
     with pytest.raises(TwofoldError, match=message):
         retrieval(*parts, **options)
+
+
+def ranks_by_hand(queries, bank):
+    """Where the partner of each query comes, those as near as it half before and half after."""
+    found = []
+    for i, query in enumerate(queries.double()):
+        cosine = [float(F.cosine_similarity(query, row.double(), dim=0)) for row in bank]
+        nearer = sum(c > cosine[i] + 1e-12 for c in cosine)
+        alike = sum(abs(c - cosine[i]) <= 1e-12 for c in cosine) - 1
+        found.append(1 + nearer + alike / 2)
+    return np.array(found)
+
+
+@pytest.mark.parametrize("similarities", [2**24, 40])
+def test_partners_are_found_as_by_hand(monkeypatch, similarities):
+    monkeypatch.setattr(import_module(retrieval.__module__), "_SIMILARITIES", similarities)
+    bank = normal(30, 5)
+    queries = bank + normal(30, 5, seed=1)
+    ranks = ranks_by_hand(queries, bank)
+    found = partners(queries, bank, ks=(1, 3, 30))
+    for k in (1, 3, 30):
+        assert found[f"r@{k}"]["value"] == (ranks <= k).mean()
+        assert found[f"r@{k}"]["ci95"] == list(wilson(int((ranks <= k).sum()), 30))
+    assert found["median_rank"]["value"] == np.median(ranks)
+    low, high = found["median_rank"]["ci95"]
+    assert low <= np.median(ranks) <= high
+    assert found == partners(3 * queries, bank / 7, ks=(1, 3, 30))
+
+
+def test_partners_that_are_all_alike_are_in_the_middle():
+    """A constant encoder is at chance, not at the top."""
+    found = partners(torch.ones(21, 4), torch.ones(21, 4))
+    assert found["r@10"]["value"] == 0
+    assert found["median_rank"]["value"] == 11
+
+
+def test_partners_know_which_way_they_are_asked():
+    queries, bank = torch.eye(4), torch.eye(4)[[0, 1, 3, 2]]
+    assert partners(queries, bank, ks=(1,))["r@1"]["value"] == 0.5
+    one, other = normal(20, 3), normal(20, 3, seed=1)
+    both = [partners(*pair)["median_rank"]["value"] for pair in ((one, other), (other, one))]
+    assert both == [
+        np.median(ranks_by_hand(one, other)),
+        np.median(ranks_by_hand(other, one)),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("queries", "bank", "ks", "says"),
+    [
+        (normal(4, 3), normal(5, 3), (1,), "4 queries and 5 items to find"),
+        (normal(4, 3), normal(4, 2), (1,), "must be"),
+        (normal(4, 3), normal(4, 3), (5,), "k is 5; with 4 items to find it must be 1 to that"),
+        (normal(4, 3) / 0, normal(4, 3), (1,), "NaN or infinite"),
+    ],
+)
+def test_partners_refuses_what_does_not_fit(queries, bank, ks, says):
+    with pytest.raises(TwofoldError, match=says):
+        partners(queries, bank, ks=ks)

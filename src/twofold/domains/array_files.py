@@ -17,6 +17,7 @@ from twofold.domains.arrays import (
     LabelColumn,
     checked_groups,
     checked_labels,
+    checked_times,
     is_array,
     texts,
     to_numpy,
@@ -62,6 +63,32 @@ class Entry(NamedTuple):
         return np.asarray(self.open()[()])
 
 
+class Keys(NamedTuple):
+    """Names of arrays in a file; each is found, or left out, if None."""
+
+    key: str | None = None
+    """The items; needless where one array alone can be them."""
+    label_key: str | None = None
+    """Their labels; those of a usual name are found."""
+    group_key: str | None = None
+    """Their groups; none unless named."""
+    time_key: str | None = None
+    """Their times; none unless named."""
+
+    def refuse(self) -> None:
+        """Refuses any name, for data that hold no arrays by name."""
+        for option, value in self._asdict().items():
+            if value is not None:
+                raise TwofoldError(
+                    f"{option} is {value!r}, but only {', '.join(NAMED_SUFFIXES)} files hold "
+                    "arrays by name"
+                )
+
+
+UNNAMED = Keys()
+"""Everything is found."""
+
+
 class Chosen(NamedTuple):
     """An array of items with what belongs to it."""
 
@@ -69,6 +96,7 @@ class Chosen(NamedTuple):
     labels: LabelColumn | None
     ids: np.ndarray | None
     groups: np.ndarray | None = None
+    times: np.ndarray | None = None
 
 
 @contextmanager
@@ -107,23 +135,11 @@ def given_labels(labels: Labels | None) -> LabelColumn | None:
     return LabelColumn(checked_labels("labels", array))
 
 
-def refuse_keys(key: str | None, label_key: str | None, group_key: str | None = None) -> None:
-    """Refuses names of arrays for data that hold none by name."""
-    for option, value in (("key", key), ("label_key", label_key), ("group_key", group_key)):
-        if value is not None:
-            raise TwofoldError(
-                f"{option} is {value!r}, but only {', '.join(NAMED_SUFFIXES)} files hold arrays "
-                "by name"
-            )
-
-
 def choose(
     path: Path,
     entries: Sequence[Entry],
+    keys: Keys,
     *,
-    key: str | None,
-    label_key: str | None,
-    group_key: str | None,
     labels: LabelColumn | None,
     layouts: Mapping[int, str],
     items: str,
@@ -133,16 +149,14 @@ def choose(
     Args:
         path: The file, for errors.
         entries: Its arrays.
-        key: Name of the items; needless where one array alone can be them.
-        label_key: Name of their labels; those of a usual name are found.
-        group_key: Name of their groups; none if None.
+        keys: Names of some of them.
         labels: Labels in place of the file's.
         layouts: By the number of dimensions that items may have, what these are.
         items: What the items are called.
     """
-    if labels is not None and label_key is not None:
+    if labels is not None and keys.label_key is not None:
         raise TwofoldError("labels and label_key both name the labels; give one of them")
-    train = _choose_items(path, entries, key, layouts, items)
+    train = _choose_items(path, entries, keys.key, layouts, items)
     siblings = {e.part: e for e in entries if e.stem == train.stem and e.part != train.part}
     test = (siblings.get("test") or siblings.get("val")) if train.part == "train" else None
     notes: tuple[str, ...] = ()
@@ -150,12 +164,15 @@ def choose(
     for entry in (train, test) if test else (train,):
         found = labels if entry is train else None
         if found is None:
-            label_entry = _find_labels(path, entry, train, entries, label_key)
-            found, remark = _read_labels(label_entry, strict=label_key is not None)
+            label_entry = _find_labels(path, entry, train, entries, keys.label_key)
+            found, remark = _read_labels(label_entry, strict=keys.label_key is not None)
             notes += remark
         ids = next((e.read() for e in entries if e.stem in _IDS and e.part == entry.part), None)
-        groups = _read_groups(path, entry, train, entries, group_key)
-        chosen.append(Chosen(entry, found, ids, groups))
+        groups, times = (
+            _read_column(path, entry, train, entries, name, checked)
+            for name, checked in ((keys.group_key, checked_groups), (keys.time_key, checked_times))
+        )
+        chosen.append(Chosen(entry, found, ids, groups, times))
     if test and test.part == "test" and "val" in siblings:
         notes += (f"{siblings['val'].key} is not used",)
     return chosen, notes
@@ -224,16 +241,21 @@ def _find_labels(
     return next((e for e in entries if e.stem in stems and e.part == items.part), None)
 
 
-def _read_groups(
-    path: Path, items: Entry, train: Entry, entries: Sequence[Entry], group_key: str | None
+def _read_column(
+    path: Path,
+    items: Entry,
+    train: Entry,
+    entries: Sequence[Entry],
+    key: str | None,
+    checked: Callable[[str, np.ndarray], np.ndarray],
 ) -> np.ndarray | None:
-    """The groups that were named, or their test half."""
-    if group_key is None:
+    """A checked column that was named, or its test half."""
+    if key is None:
         return None
-    named = by_key(path, entries, group_key)
+    named = by_key(path, entries, key)
     halves = [e for e in entries if e.stem == named.stem and e.part == items.part]
     entry = named if items is train else next(iter(halves), None)
-    return None if entry is None else checked_groups(f"{entry.key} of '{path}'", entry.read())
+    return None if entry is None else checked(f"{entry.key} of '{path}'", entry.read())
 
 
 def _listing(entries: Sequence[Entry]) -> str:

@@ -41,6 +41,7 @@ class Part(NamedTuple):
     labels: LabelColumn | None = None
     ids: np.ndarray | None = None
     groups: np.ndarray | None = None
+    times: np.ndarray | None = None
 
 
 def is_array(data: object) -> TypeGuard[np.ndarray | Tensor]:
@@ -134,6 +135,26 @@ def checked_groups(what: str, groups: np.ndarray) -> np.ndarray:
     return found
 
 
+def checked_times(what: str, times: np.ndarray) -> np.ndarray:
+    """Times `(n,)`: finite numbers in any unit, one for each item, as float64.
+
+    Example:
+        >>> checked_times("t", np.array([[7], [8]])).tolist()
+        [7.0, 8.0]
+    """
+    flat = times[:, 0] if times.ndim == 2 and times.shape[1] == 1 else times
+    if flat.ndim != 1 or flat.dtype.kind not in "iuf":
+        raise TwofoldError(
+            f"{what} has shape {times.shape} and type {times.dtype}; times must be (n,), a number "
+            "each"
+        )
+    if bad := int((~np.isfinite(flat)).sum()):
+        raise TwofoldError(
+            f"{what} holds NaN or infinity for {bad:,} of {len(flat):,} items; leave those out"
+        )
+    return flat.astype(np.float64)
+
+
 def _as_words_or_whole(flat: np.ndarray) -> np.ndarray:
     """Strings however they are stored, and floats and booleans as the whole numbers they are."""
     if flat.dtype.kind == "O" and all(isinstance(value, str | bytes) for value in flat):
@@ -162,6 +183,7 @@ def as_sources(name: str, parts: Sequence[Part], *, domain: str) -> tuple[Source
             label_names=() if part.labels is None else label_names,
             label_unit="" if part.labels is None else part.labels.unit,
             groups=part.groups,
+            times=part.times,
             domain=domain,
         )
         for part in parts

@@ -45,6 +45,8 @@ class Source:
     groups: np.ndarray | None = None
     """Group of each item `(n,)`, such as its patient: a split never separates a group, and its
     items may be positives of each other."""
+    times: np.ndarray | None = None
+    """Time of each item, float64 `(n,)` in any unit, to tell which of a group are far apart."""
     skipped: tuple[tuple[str, str], ...] = ()
     """Path and reason of each file that could not be read."""
     folder: Path | None = None
@@ -59,7 +61,8 @@ class Source:
                 f"items of '{self.name}' have shape {self.items.shape}; "
                 "they must be (n, channels, height, width), none of them 0"
             )
-        for what, values in (("ids", self.ids), ("labels", self.labels), ("groups", self.groups)):
+        for what in ("ids", "labels", "groups", "times"):
+            values = getattr(self, what)
             if values is not None and len(values) != count:
                 raise TwofoldError(
                     f"'{self.name}' has {len(values)} {what} for {count} items; "
@@ -107,10 +110,11 @@ class Source:
             ids=tuple(self.ids[i] for i in chosen),
             labels=None if self.labels is None else self.labels[chosen],
             groups=None if self.groups is None else self.groups[chosen],
+            times=None if self.times is None else self.times[chosen],
         )
 
     def fingerprint(self) -> str:
-        """Sixteen hex digits that change with the shape, type, labels, groups or contents.
+        """Sixteen hex digits that change with the shape, type, labels, groups, times or contents.
 
         Contents are read at up to 1000 evenly spaced items, so that it stays quick on large sets.
 
@@ -130,6 +134,8 @@ class Source:
             digest.update("\0".join(self.label_names).encode("utf-8", "surrogateescape"))
         if self.groups is not None:
             digest.update("\0".join(map(str, self.groups)).encode("utf-8", "surrogateescape"))
+        if self.times is not None:
+            digest.update(self.times.tobytes())
         return digest.hexdigest()
 
 

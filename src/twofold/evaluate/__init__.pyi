@@ -1,4 +1,9 @@
 from .clustering import clustering as clustering
+from .conservation import count_conserved as count_conserved
+from .conservation import in_one_dimension as in_one_dimension
+from .conservation import monotone_r2 as monotone_r2
+from .conservation import spearman_abs as spearman_abs
+from .conservation import within_across as within_across
 from .decode import Decoded as Decoded
 from .decode import decode as decode
 from .features import features as features
@@ -40,9 +45,12 @@ from .regression import knn_regression as knn_regression
 from .regression import regression_figures as regression_figures
 from .regression import ridge_probe as ridge_probe
 from .retrieval import Retrieval as Retrieval
+from .retrieval import partners as partners
 from .retrieval import retrieval as retrieval
 from .roc import auc as auc
 from .roc import class_figures as class_figures
 from .similarity import Similarity as Similarity
 from .similarity import similarity as similarity
 from .similarity import whiten as whiten
+from .steadiness import drift as drift
+from .steadiness import least_drift as least_drift

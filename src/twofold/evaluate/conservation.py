@@ -117,52 +117,11 @@ def within_across(embeddings: np.ndarray, groups: np.ndarray) -> float:
         >>> within_across(np.array([1.0, 5.0, 1.0, 5.0]), orbits)
         1.0
     """
-    rows, orbit = _rows(embeddings, groups)
+    rows, orbit = rows_and_orbits(embeddings, groups)
     total = np.square(rows - rows.mean(axis=0)).sum()
     if not total:
         return 1.0
-    return float(np.square(rows - _means(rows, orbit)[orbit]).sum() / total)
-
-
-def drift(embeddings: np.ndarray, groups: np.ndarray, times: np.ndarray) -> float:
-    """How far embeddings wander along an orbit in the whole time, in deviations of all of them.
-
-    A straight line in time is fitted to the embeddings of each orbit; the root mean square of
-    what it climbs from the first to the last time of all is taken over orbits. What is constant
-    but for errors of the deviation e, at n times spread evenly, drifts by `e sqrt(12 / n)`.
-
-    Args:
-        embeddings: `(n, dim)` or `(n,)`.
-        groups: Orbit of each `(n,)`.
-        times: Time of each `(n,)`.
-
-    Returns:
-        >= 0.
-
-    Raises:
-        TwofoldError: If the lengths differ, or no orbit is seen at two times.
-
-    Example:
-        >>> orbit, time = np.repeat([0, 1], 3), np.tile([0.0, 1.0, 2.0], 2)
-        >>> drift(np.repeat([0.0, 1.0], 3), orbit, time)
-        0.0
-        >>> round(drift(orbit + time, orbit, time), 3)  # it climbs by 2
-        2.089
-    """
-    rows, orbit = _rows(embeddings, groups)
-    centred = np.asarray(times, np.float64)
-    if centred.shape != orbit.shape:
-        raise TwofoldError(f"times have shape {centred.shape} for {len(orbit)} states; one each")
-    span = np.ptp(centred)
-    centred = centred - _means(centred[:, None], orbit)[orbit, 0]
-    spread = np.bincount(orbit, centred**2)
-    seen = spread > 0
-    if not seen.any():
-        raise TwofoldError("no orbit is seen at two times; drift needs some of them")
-    moved = [np.bincount(orbit, centred * column)[seen] / spread[seen] for column in rows.T]
-    climbed = np.square(np.array(moved) * span).sum(axis=0).mean()
-    total = rows.var(axis=0).sum()
-    return float(np.sqrt(climbed / total)) if total else 0.0
+    return float(np.square(rows - orbit_means(rows, orbit)[orbit]).sum() / total)
 
 
 def orbit_dimension(states: np.ndarray, groups: np.ndarray, *, k: int = NEIGHBOURS) -> float:
@@ -350,7 +309,7 @@ def _inverse_dimensions(states: np.ndarray, groups: np.ndarray, k: int) -> list[
 
     if k < 2:
         raise TwofoldError(f"k is {k}; it takes two neighbours or more to compare distances")
-    rows, orbit = _rows(states, groups)
+    rows, orbit = rows_and_orbits(states, groups)
     order = np.argsort(orbit, kind="stable")
     found = []
     for own in np.split(rows[order], np.flatnonzero(np.diff(orbit[order])) + 1):
@@ -363,8 +322,16 @@ def _inverse_dimensions(states: np.ndarray, groups: np.ndarray, k: int) -> list[
     return found
 
 
-def _rows(embeddings: np.ndarray, groups: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Embeddings `(n, dim)` in float64, and the orbit of each, counted from 0."""
+def rows_and_orbits(embeddings: np.ndarray, groups: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Embeddings `(n, dim)` in float64, and the orbit of each, counted from 0.
+
+    Raises:
+        TwofoldError: If there is not one group for each.
+
+    Example:
+        >>> rows_and_orbits(np.array([1.0, 2.0]), np.array(["b", "a"]))[1].tolist()
+        [1, 0]
+    """
     rows = np.asarray(embeddings, np.float64).reshape(len(embeddings), -1)
     if len(rows) != len(groups) or not len(rows):
         raise TwofoldError(
@@ -374,8 +341,13 @@ def _rows(embeddings: np.ndarray, groups: np.ndarray) -> tuple[np.ndarray, np.nd
     return rows, np.unique(groups, return_inverse=True)[1]
 
 
-def _means(rows: np.ndarray, orbit: np.ndarray) -> np.ndarray:
-    """The mean of each orbit `(orbits, dim)`."""
+def orbit_means(rows: np.ndarray, orbit: np.ndarray) -> np.ndarray:
+    """The mean of each orbit `(orbits, dim)`.
+
+    Example:
+        >>> orbit_means(np.array([[1.0], [3.0], [4.0]]), np.array([0, 0, 1])).tolist()
+        [[2.0], [4.0]]
+    """
     sums = np.stack([np.bincount(orbit, column) for column in rows.T], axis=1)
     return np.asarray(sums / np.bincount(orbit)[:, None])
 

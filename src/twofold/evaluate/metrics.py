@@ -42,6 +42,8 @@ PROBES = {
 TRAINED = {
     "finetune": ProbeName("Fine-tuned", "the network itself, trained on labels"),
     "distill": ProbeName("Distilled", "the network itself, taught by another"),
+    "forth": ProbeName("Retrieval across", "the same item in the other source, in one space"),
+    "back": ProbeName("Retrieval back", "from the other source, the same item in this one"),
 }
 """What else has figures: networks with heads of their own."""
 
@@ -75,11 +77,13 @@ METRICS = {
     "rmse": Metric("RMSE", "target", "lower"),
     "spearman": Metric("Spearman", "number"),
     "within": Metric("variance within / total", "number", "lower"),
+    "drift": Metric("drift", "number", "lower"),
     "iqr": Metric("IQR left", "number", "lower"),
     "orbit_dimension": Metric("dimension of orbits", "number", None),
     "r": Metric("R", "share"),
     "r_precision": Metric("R-precision", "share"),
     "map@r": Metric("mAP@R", "share"),
+    "median_rank": Metric("median rank", "number", "lower"),
     "nmi": Metric("NMI", "number"),
     "ami": Metric("AMI", "number"),
     "ari": Metric("ARI", "number"),

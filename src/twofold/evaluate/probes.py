@@ -36,6 +36,7 @@ from twofold.evaluate.regression import (
 )
 from twofold.evaluate.retrieval import retrieval
 from twofold.evaluate.roc import class_figures, positive
+from twofold.evaluate.steadiness import drift, least_drift
 
 Kind = Literal["classes", "numbers", "none"]
 """What labels are: classes, numbers to regress, or not there."""
@@ -52,6 +53,15 @@ class Observed(NamedTuple):
     """Which items, int64 `(n,)`."""
     values: np.ndarray
     """What was read off them `(n, observables)`."""
+
+
+class Orbits(NamedTuple):
+    """Groups of some items, such as orbits, and their times."""
+
+    groups: np.ndarray
+    """Group of each item `(n,)`."""
+    times: np.ndarray | None
+    """Time of each `(n,)`; None if it is not known."""
 
 
 class Frozen(NamedTuple):
@@ -77,8 +87,10 @@ class Frozen(NamedTuple):
     """What experts read off items: in words by name; nothing if it is not known."""
     observed: tuple[Observed, Observed] | None = None
     """That of some training items and of some test items."""
-    groups: np.ndarray | None = None
-    """Group of each test item `(m,)`, such as its orbit; None if there are none."""
+    train_orbits: Orbits | None = None
+    """Groups of the training items; None if there are none."""
+    orbits: Orbits | None = None
+    """Those of the test items."""
 
 
 class Measured(NamedTuple):
@@ -235,8 +247,8 @@ def _observables(frozen: Frozen, options: ProbeOptions, seed: int) -> Measured:
 
 
 def _conserved(frozen: Frozen, options: ProbeOptions, seed: int) -> Measured:
-    assert frozen.groups is not None
-    groups, test = frozen.groups, frozen.test.cpu().numpy()
+    assert frozen.orbits is not None
+    (groups, times), test = frozen.orbits, frozen.test.cpu().numpy()
     figures: dict[str, Any] = {
         "within": over_orbits(
             lambda rows, orbit: within_across(test[rows], orbit), groups, seed=seed
@@ -245,8 +257,13 @@ def _conserved(frozen: Frozen, options: ProbeOptions, seed: int) -> Measured:
     if np.unique(groups, return_counts=True)[1].max() > NEIGHBOURS:
         dimension = orbit_dimension(test, groups)
         figures["orbit_dimension"] = {"value": dimension, "ci95": None, "n": len(np.unique(groups))}
+    if times is not None:
+        figures["drift"] = over_orbits(
+            lambda rows, orbit: drift(test[rows], orbit, times[rows]), groups, seed=seed
+        )
+    reading = "as it is, in one dimension"
     if frozen.kind == "numbers":
-        known, asked = in_one_dimension(frozen.train.cpu().numpy(), test, seed=seed)
+        reading, known, asked = _in_one_dimension(frozen, seed)
         labels, true = (
             np.asarray(values).reshape(len(values), -1)
             for values in (frozen.labels, frozen.test_labels)
@@ -259,15 +276,25 @@ def _conserved(frozen: Frozen, options: ProbeOptions, seed: int) -> Measured:
     return Measured(
         figures,
         {
-            "reading": "as it is, in one dimension"
-            if test.shape[1] == 1
-            else "a spectral embedding in one dimension",
+            "reading": reading,
             "fit": "isotonic regression, on training items",
             "neighbours": NEIGHBOURS,
             "interval": "bootstrap, over groups of test items",
             "test_labels": "only judge the order and the fit",
         },
     )
+
+
+def _in_one_dimension(frozen: Frozen, seed: int) -> tuple[str, np.ndarray, np.ndarray]:
+    """How embeddings are read as one number, and that of the training and of the test items."""
+    train, test, orbits = frozen.train.cpu().numpy(), frozen.test.cpu().numpy(), frozen.train_orbits
+    if test.shape[1] == 1:
+        return "as it is, in one dimension", train[:, 0], test[:, 0]
+    if orbits is None or orbits.times is None:
+        train, test = in_one_dimension(train, test, seed=seed)
+        return "a spectral embedding in one dimension", train, test
+    direction = least_drift(train, orbits.groups, orbits.times)
+    return "the direction of least drift along training orbits", train @ direction, test @ direction
 
 
 def _health(frozen: Frozen, options: ProbeOptions, seed: int) -> Measured:
@@ -344,9 +371,9 @@ PROBES = {
     ),
     "conserved": Probe(
         metrics={
-            "numbers": ("spearman", "r2", "iqr", "within", "orbit_dimension"),
-            "classes": ("within", "orbit_dimension"),
-            "none": ("within", "orbit_dimension"),
+            "numbers": ("spearman", "r2", "iqr", "within", "drift", "orbit_dimension"),
+            "classes": ("within", "drift", "orbit_dimension"),
+            "none": ("within", "drift", "orbit_dimension"),
         },
         measure=_conserved,
     ),

@@ -20,7 +20,7 @@ from twofold.evaluate.knn import neighbours
 from twofold.evaluate.metrics import PROBES as PROBE_NAMES
 from twofold.evaluate.metrics import check_probes
 from twofold.evaluate.options import ProbeOptions, read_options
-from twofold.evaluate.probes import DEFAULTS, PROBES, Frozen, Kind, Measured, Observed
+from twofold.evaluate.probes import DEFAULTS, PROBES, Frozen, Kind, Measured, Observed, Orbits
 from twofold.items import Items
 from twofold.preprocess import Preprocess, resize
 
@@ -279,7 +279,8 @@ def _judged(
         names, unit = data.train.label_names, data.test.label_unit
         frozen = Frozen(
             *(train, test, *labels, kind, names, unit, pair, observables, observed),
-            groups=data.test.groups,
+            train_orbits=_orbits(data.train),
+            orbits=_orbits(data.test),
         )
         for probe in chosen:
             say(f"{what}: {PROBE_NAMES[probe].title.lower()}")
@@ -299,6 +300,10 @@ def _judged(
         for probe, found in measured.items()
     }
     return Evaluation(figures, artefacts, remarks)
+
+
+def _orbits(source: Source) -> Orbits | None:
+    return None if source.groups is None else Orbits(source.groups, source.times)
 
 
 def _observed(data: Data, seed: int) -> tuple[Observed, Observed]:

@@ -1,4 +1,4 @@
-"""Retrieval: whether what lies nearest to an item is of its class."""
+"""Retrieval: whether what lies nearest to an item is of its class, or is the item itself."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from twofold.errors import TwofoldError
-from twofold.evaluate.intervals import Figure, mean_figure, share_figure
+from twofold.evaluate.intervals import Figure, bootstrap, mean_figure, share_figure
 from twofold.evaluate.labels import class_labels
 
 _SIMILARITIES = 2**24  # held at a time: 64 MiB, and a few times as much for what is sorted of them
@@ -101,6 +101,56 @@ def retrieval(
     figures = {f"r@{k}": share_figure(int((first_hit <= k).sum()), len(kept)) for k in ks}
     figures |= {"r_precision": mean_figure(r_precision), "map@r": mean_figure(average_precision)}
     return Retrieval(figures=figures, dropped=len(queries) - len(kept))
+
+
+def partners(
+    queries: Tensor, bank: Tensor, *, ks: Sequence[int] = (1, 5, 10), seed: int = 0
+) -> dict[str, Figure]:
+    """How well each query finds its partner by cosine: row i of the bank is that of query i.
+
+    `rank_i = 1 + #{j: s_ij > s_ii} + #{j != i: s_ij = s_ii} / 2`
+
+    Chance is `k / n` for `r@k`, the share of ranks up to k, and `(n + 1) / 2` for the median rank.
+    Intervals are Wilson's, that of the median from resampled queries.
+
+    Args:
+        queries: Embeddings `(n, dim)`.
+        bank: Embeddings of the same items as something else sees them `(n, dim)`.
+        ks: The ranks that `r@k` counts up to, each from 1 to n.
+        seed: Of the resamples.
+
+    Returns:
+        `r@k` for each k, and `median_rank`.
+
+    Raises:
+        TwofoldError: If a shape or a k does not fit, or an embedding is not finite.
+
+    Example:
+        >>> items = torch.eye(4)
+        >>> found = partners(items, items[[0, 1, 3, 2]], ks=(1,))
+        >>> {name: figure["value"] for name, figure in found.items()}
+        {'r@1': 0.5, 'median_rank': 2.0}
+    """
+    _check(queries, bank)
+    if len(queries) != len(bank):
+        raise TwofoldError(
+            f"there are {len(queries)} queries and {len(bank)} items to find; each query has one "
+            "partner, in the row of its own"
+        )
+    for k in ks:
+        if not 1 <= k <= len(bank):
+            raise TwofoldError(f"k is {k}; with {len(bank)} items to find it must be 1 to that")
+    unit, unit_bank = F.normalize(queries.double()), F.normalize(bank.double())
+    blocks = []
+    for rows in torch.split(torch.arange(len(bank)), max(1, _SIMILARITIES // (2 * len(bank)))):
+        similarity = unit[rows] @ unit_bank.T
+        own = similarity.gather(1, rows[:, None].to(similarity.device))
+        alike = (similarity == own).sum(dim=1) - 1
+        blocks.append(1 + (similarity > own).sum(dim=1) + alike / 2)
+    ranks = torch.cat(blocks).cpu().numpy()
+    figures = {f"r@{k}": share_figure(int((ranks <= k).sum()), len(ranks)) for k in ks}
+    median = bootstrap(lambda drawn: float(np.median(drawn)), ranks, seed=seed)
+    return figures | {"median_rank": median}
 
 
 def _scores(hits: Tensor, matches: Tensor) -> tuple[Tensor, Tensor, Tensor]:

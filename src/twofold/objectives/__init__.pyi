@@ -17,4 +17,5 @@ from .simclr import SimCLR as SimCLR
 from .simsiam import SimSiam as SimSiam
 from .sup_con import SupCon as SupCon
 from .supervised import Supervised as Supervised
+from .unfolded import Unfolded as Unfolded
 from .vicreg import VICReg as VICReg

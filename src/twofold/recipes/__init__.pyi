@@ -21,6 +21,7 @@ from .conservation import conserved_barlow_twins as conserved_barlow_twins
 from .conservation import conserved_cosine as conserved_cosine
 from .conservation import conserved_simsiam as conserved_simsiam
 from .conservation import conserved_supervised as conserved_supervised
+from .conservation import conserved_unfolded as conserved_unfolded
 from .conservation import conserved_vicreg as conserved_vicreg
 from .conservation import siamese as siamese
 from .imagenet import barlow_twins_imagenet as barlow_twins_imagenet

@@ -22,6 +22,7 @@ from twofold.objectives import (
     Siamese,
     SimSiam,
     Supervised,
+    Unfolded,
     VICReg,
 )
 from twofold.objectives.objective import Objective
@@ -38,6 +39,14 @@ def conserved(domain: str = "image") -> Recipe:
     The published similarity: minus the squared distance over 0.1, both ways.
     """
     return _conserved("conserved", domain, contrast=_info_nce(1))
+
+
+def conserved_unfolded(domain: str = "image") -> Recipe:
+    """One conserved quantity, by InfoNCE of distances that VICReg begins.
+
+    What InfoNCE alone finds in one dimension can stay folded; see the objective.
+    """
+    return _conserved("conserved_unfolded", domain, contrast=Unfolded())
 
 
 def conserved_2d(domain: str = "image") -> Recipe:

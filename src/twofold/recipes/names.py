@@ -32,6 +32,7 @@ _FUNCTIONS = (
     prescribed.aug_self,
     prescribed.loo_c,
     conservation.conserved,
+    conservation.conserved_unfolded,
     conservation.conserved_2d,
     conservation.conserved_cosine,
     conservation.conserved_simsiam,

@@ -54,8 +54,9 @@ class Recipe:
     """What kind of items it is for; augmentations and input are those of the domain."""
     input: Any = field(default_factory=ImageInput)
     """How items are read."""
-    positives: Literal["augmentations", "group"] = "augmentations"
-    """Whether the views of a step are of one item, or of different items of its group."""
+    positives: Literal["augmentations", "group", "apart"] = "augmentations"
+    """Whether the views of a step are of one item, or of different items of its group: any, or
+    those farthest apart in time."""
     asymmetry: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     """Probability in each view, of the augmentations where views differ."""
     repeats: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
@@ -134,7 +135,7 @@ class Recipe:
                     f"{name!r} reads view {max(objective.reads)}, counted from 0"
                 )
         self._check_prescription()
-        if self.positives == "group":
+        if self.positives != "augmentations":
             self._check_pairs()
         for name in self.weights:
             if name not in self.learned:
@@ -202,15 +203,15 @@ class Recipe:
         """Refuses objectives that compare no views, or would hold those of a group apart."""
         if max(len(objective.reads) for objective in self.objectives.values()) < 2:
             raise TwofoldError(
-                f"positives is 'group', but no objective of {self.name} reads two views; take a "
-                "recipe that does, such as simclr, or say 'augmentations'"
+                f"positives is {self.positives!r}, but no objective of {self.name} reads two "
+                "views; take a recipe that does, such as simclr, or say 'augmentations'"
             )
         for name, objective in self.learned.items():
             if objective.opposes_own:
                 raise TwofoldError(
-                    f"positives is 'group', but objective {name!r} of {self.name} holds items of "
-                    "one group against each other, too; take another, such as SimCLR, or say "
-                    "'augmentations'"
+                    f"positives is {self.positives!r}, but objective {name!r} of {self.name} holds "
+                    "items of one group against each other, too; take another, such as SimCLR, or "
+                    "say 'augmentations'"
                 )
 
     def _check_prescription(self) -> None:

@@ -29,9 +29,12 @@ _COLOURS = {
     "#0a0002": "var(--muted)",
     "#0a0003": "var(--line)",
     "#0a0004": "var(--accent)",
+    "#0a0005": "var(--ink)",
 }
-_MUTED, _GRID, _ACCENT = _COLOURS
+MUTED, _GRID, ACCENT, INK = _COLOURS
 _SEVERAL = {f"#0a01{i:02d}": f"var(--c{i})" for i in range(10)}
+SHADES = {f"#0a02{i:02d}": f"var(--s{i})" for i in range(12)}
+"""Colours of an amount, from the least to the most."""
 _DASHES = ("-", "--", ":", "-.")
 
 
@@ -122,7 +125,7 @@ def line_chart(
     longest = max(map(len, names), default=0)
     room = 52.0 if small else max(_LABEL_ROOM, 8 + _LETTER * longest)
     labels = (x_label, y_label, description)
-    drawn = [_draw(paint, labels, size, room, name) for name, size in sizes.items()]
+    drawn = [draw(paint, labels, size, room, name) for name, size in sizes.items()]
     return Markup("").join(drawn)
 
 
@@ -148,10 +151,10 @@ def scatter_chart(
     ends = np.array([min(x.min(), y.min()), max(x.max(), y.max())])
 
     def paint(axes: Axes) -> None:
-        axes.plot(ends, ends, "--", color=_MUTED, linewidth=1.3)
-        axes.plot(x, y, "o", color=_ACCENT, markersize=3.5, alpha=0.4, markeredgewidth=0)
+        axes.plot(ends, ends, "--", color=MUTED, linewidth=1.3)
+        axes.plot(x, y, "o", color=ACCENT, markersize=3.5, alpha=0.4, markeredgewidth=0)
 
-    return _draw(paint, (x_label, y_label, description), _SQUARE, 16.0, "square")
+    return draw(paint, (x_label, y_label, description), _SQUARE, 16.0, "square")
 
 
 def heat_map(
@@ -201,16 +204,16 @@ def heat_map(
         )
         scale = axes.figure.colorbar(drawn, cax=axes.inset_axes((1.04, 0, 0.045, 1)))
         scale.outline.set_visible(False)
-        scale.ax.tick_params(colors=_MUTED, length=0, pad=3)
+        scale.ax.tick_params(colors=MUTED, length=0, pad=3)
         scale.ax.minorticks_off()
         if signed:
             decade = 10.0 ** np.floor(np.log10(reach))
             scale.set_ticks([-decade, -decade / 10, 0, decade / 10, decade])
 
-    return _draw(paint, (x_label, y_label, description), _MAP, 62.0, "map")
+    return draw(paint, (x_label, y_label, description), _MAP, 62.0, "map")
 
 
-def _draw(
+def draw(
     paint: Callable[[Axes], None],
     labels: tuple[str, str, str],
     size: tuple[int, int],
@@ -242,24 +245,25 @@ def _frame(axes: Axes, x_label: str, y_label: str) -> None:
     axes.spines["bottom"].set_color(_GRID)
     axes.grid(axis="y", color=_GRID, linewidth=1)
     axes.set_axisbelow(True)
-    axes.tick_params(colors=_MUTED, length=0, pad=6)
+    axes.tick_params(colors=MUTED, length=0, pad=6)
     axes.locator_params(axis="both", nbins=6)
     axes.locator_params(axis="y", nbins=5)
-    axes.set_xlabel(x_label, color=_MUTED, loc="right", labelpad=4)
+    axes.set_xlabel(x_label, color=MUTED, loc="right", labelpad=4, parse_math=False)
     axes.annotate(
         y_label,
         (0, 1),
         xytext=(0, -_FONT),
         xycoords="figure fraction",
         textcoords="offset points",
-        color=_MUTED,
+        color=MUTED,
+        parse_math=False,
     )
 
 
 def _plot(axes: Axes, curves: Sequence[Curve], levels: Sequence[Level]) -> None:
     for level in levels:
         x, y = _thinned(level.x, level.y)
-        axes.plot(x, y, level.style, color=_MUTED, linewidth=1.3)
+        axes.plot(x, y, level.style, color=MUTED, linewidth=1.3)
     for curve, (colour, dash) in zip(curves, _looks(curves), strict=True):
         x, y = _thinned(curve.x, curve.y)
         if curve.low is not None and curve.high is not None:
@@ -276,7 +280,7 @@ def _plot(axes: Axes, curves: Sequence[Curve], levels: Sequence[Level]) -> None:
 
 def _looks(curves: Sequence[Curve]) -> list[tuple[str, str]]:
     """Colour and dashes of each curve: one alone is in the accent, no two look the same."""
-    colours = [*_SEVERAL] if len(curves) > 1 else [_ACCENT]
+    colours = [*_SEVERAL] if len(curves) > 1 else [ACCENT]
     rounds = [divmod(i, len(colours)) for i in range(len(curves))]
     return [(colours[at], _DASHES[turn % len(_DASHES)]) for turn, at in rounds]
 
@@ -287,7 +291,7 @@ def _name_lines(axes: Axes, curves: Sequence[Curve], levels: Sequence[Level]) ->
         (_last(_running_mean(c.x, c.y)[1] if c.smooth else c.y), c.label, colour, "bold")
         for c, (colour, _) in zip(curves, _looks(curves), strict=True)
     ]
-    ends += [(_last(level.y), level.label, _MUTED, "normal") for level in levels]
+    ends += [(_last(level.y), level.label, MUTED, "normal") for level in levels]
     bottom, top = axes.get_ylim()
     apart = 1.35 * _FONT / axes.get_window_extent().height
     places: list[float] = []
@@ -338,7 +342,7 @@ def _themed(svg: str, css_class: str, description: str) -> Markup:
     body = svg[svg.index("<svg") :]
     body = re.sub(r"<metadata>.*?</metadata>", "", body, flags=re.DOTALL)
     body = re.sub(r"<style.*?</style>", "", body, flags=re.DOTALL)
-    for colour, variable in (_COLOURS | _SEVERAL).items():
+    for colour, variable in (_COLOURS | _SEVERAL | SHADES).items():
         body = body.replace(colour, variable)
     body = re.sub(r"font: (?:(bold|\d{3}) )?[\d.]+px [^;\"]+;?", _weight, body)
     body = re.sub(r"font-(?:family|size): [^;\"]+;?\s*", "", body)

@@ -15,6 +15,7 @@ from twofold.folder import REPORT, write_atomically
 from twofold.preprocess import read_preprocess
 from twofold.report import (
     balance,
+    conserved,
     gallery,
     observed,
     prescription,
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 _SECTIONS = {
     "prescription": "Prescription",
     "run": "What was run",
+    "conserved": "What is conserved",
     "quality": "Quality of the features",
     "training": "Course of the training",
     "health": "Health",
@@ -107,7 +109,12 @@ def _context(
     judged = summary.probes(run)
     pictures = _pictures(run, data, views, groups)
     proof, awaits_proof = prescription.proof(run), prescription.awaits_proof(run)
-    shown = {"prescription": proof or awaits_proof, "items": pictures.items}
+    learned = conserved.learned(run, data) if data and not pictures.missing else None
+    shown = {
+        "prescription": proof or awaits_proof,
+        "conserved": learned,
+        "items": pictures.items,
+    }
     sections = {id: name for id, name in _SECTIONS.items() if shown.get(id, True)}
     if pictures.items:
         sections["items"] = pictures.items.title
@@ -116,7 +123,7 @@ def _context(
         "name": run.path.resolve().name,
         "title": summary.title(run),
         "notes": [*run.notes, *training.warnings(run)],
-        "tiles": summary.tiles(run),
+        "tiles": [*filter(None, [learned and learned.tile]), *summary.tiles(run)],
         "facts": summary.facts(run),
         "prescription": summary.prescription(run),
         "proof": proof,
@@ -126,6 +133,7 @@ def _context(
         "columns": prescription.COLUMNS,
         "path": str(run.path),
         "config_text": run.config_text,
+        "learned": learned,
         "probes": judged,
         "axis": summary.axis([row for p in judged for row in p.rows]) if judged else None,
         "tables": probes.tables(run),

@@ -57,11 +57,14 @@ _LEADS = {
     "observables": "A linear map predicts from frozen features what experts read off items, which "
     "the training was never told: R² is 1 where all of it is known and 0 where nothing is.",
     "conserved": "Whether features stay the same along an orbit and tell the quantity: its rank "
-    "correlation, R² after a monotone fit, and the share of their variance that lies within "
-    "orbits, 0 for what is conserved.",
+    "correlation, R² after a monotone fit, the share of their variance that lies within orbits, "
+    "and how far they drift over all the time, in deviations; both 0 for what is conserved.",
     "health": "Without any labels: how evenly the features of the test items are spread.",
     "finetune": "Not a probe: the network itself, trained on labels.",
     "distill": "Not a probe: the network itself, which learned to answer as its teacher does.",
+    "forth": "Each item held out searches the other source for itself. R@k: is it among the k "
+    "nearest? Chance is k/n, and (n + 1)/2 for the median rank.",
+    "back": "The same from the other source.",
 }
 _MOST_POINTS, _MOST_TARGETS = 800, 4
 

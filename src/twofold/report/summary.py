@@ -323,10 +323,11 @@ def _items(counts: Sequence[Any], shape: str) -> str:
 
 def _positives(recipe: Mapping[str, Any], found: Mapping[str, Any]) -> str | None:
     """Where positives come from, unless it is from augmentations as ever."""
-    if recipe.get("positives") != "group":
+    if recipe.get("positives", "augmentations") == "augmentations":
         return None
     count = f" ({wording.count(found['groups'])} groups)" if "groups" in found else ""
-    return f"items of one group{count}"
+    apart = ", far apart in time" if recipe["positives"] == "apart" else ""
+    return f"items of one group{apart}{count}"
 
 
 def _encoder(

@@ -4,7 +4,7 @@ import h5py
 import numpy as np
 import pytest
 
-from twofold.domains.array_files import given_labels
+from twofold.domains.array_files import Keys, given_labels
 from twofold.domains.image import open_data
 from twofold.domains.image.array_files import open_array_file
 from twofold.errors import TwofoldError
@@ -89,13 +89,13 @@ def test_the_images_are_chosen_by_key(tmp_path, suffix):
     with pytest.raises(TwofoldError, match=r"name one by key= .*raw \(12, 8, 8\) uint8") as caught:
         open_array_file(path)
     assert "\n" not in str(caught.value)
-    (source,), _ = open_array_file(path, key="masks", label_key="other")
+    (source,), _ = open_array_file(path, Keys("masks", "other"))
     assert source.items.dtype == bool
     assert source.label_names == ("0", "1")
     for option in ("key", "label_key"):
         chosen = {"key": "raw", option: "mask"}
         with pytest.raises(TwofoldError, match="has no array 'mask'; did you mean 'masks'"):
-            open_array_file(path, **chosen)
+            open_array_file(path, Keys(**chosen))
 
 
 def test_a_key_and_a_label_key_bring_their_test_halves(tmp_path):
@@ -110,11 +110,11 @@ def test_a_key_and_a_label_key_bring_their_test_halves(tmp_path):
         test__fine=CLASSES[:5],
         val__a=TEST_IMAGES,
     )
-    opened = open_array_file(path, key="/train/a", label_key="train/fine")
+    opened = open_array_file(path, Keys("/train/a", "train/fine"))
     assert [len(source) for source in opened.sources] == [12, 5]
     assert opened.sources[1].labels.tolist() == [0, 1, 2, 0, 1]
     assert opened.notes == ("val/a is not used",)
-    (alone,), _ = open_array_file(path, key="test/a")
+    (alone,), _ = open_array_file(path, Keys("test/a"))
     assert np.array_equal(alone.items[:, 0], TEST_IMAGES)
 
 
@@ -124,7 +124,7 @@ def test_labels_that_were_not_asked_for_and_are_no_classes_are_mentioned(tmp_pat
     assert source.labels is None
     assert notes[0].startswith("not used as labels: targets holds NaN")
     with pytest.raises(TwofoldError, match="targets holds NaN"):
-        open_array_file(path, label_key="targets")
+        open_array_file(path, Keys(label_key="targets"))
 
 
 def test_labels_of_variable_length_strings(tmp_path):
@@ -207,4 +207,4 @@ def test_a_file_without_images_says_what_it_holds(tmp_path, suffix):
 def test_labels_are_named_once(tmp_path):
     path = write(tmp_path, ".npz", images=IMAGES, a=CLASSES)
     with pytest.raises(TwofoldError, match="give one of them"):
-        open_array_file(path, label_key="a", labels=CLASSES)
+        open_array_file(path, Keys(label_key="a"), CLASSES)

@@ -42,11 +42,11 @@ def test_channels_may_come_first_or_last(tmp_path, shape, last):
 def test_pieces_are_whole_chunks_of_the_file(tmp_path, monkeypatch):
     monkeypatch.setattr(tables, "_PIECE_BYTES", 10 * JETS[0].nbytes)
     path = write_jets(tmp_path / "jets.h5", JETS)  # in chunks of 4
-    (table,), _ = tables.tables_in(path, key=None, label_key=None, labels=None)
+    (table,), _ = tables.tables_in(path)
     assert [len(piece) for piece in table.pieces()] == [8, 8, 8]
     assert np.array_equal(np.concatenate(list(table.pieces())), np.moveaxis(JETS, 1, -1))
     monkeypatch.setattr(tables, "_PIECE_BYTES", 1)
-    (table,), _ = tables.tables_in(path, key=None, label_key=None, labels=None)
+    (table,), _ = tables.tables_in(path)
     assert [len(piece) for piece in table.pieces()] == [4] * 6
 
 

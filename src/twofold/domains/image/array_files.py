@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from twofold.domains.array_files import choose, named_arrays, read_npy
+from twofold.domains.array_files import UNNAMED, Keys, choose, named_arrays, read_npy
 from twofold.domains.arrays import LabelColumn, Opened, Part
 from twofold.domains.image.arrays import to_sources
 
@@ -13,10 +13,7 @@ _LAYOUTS = {3: "(n, height, width)", 4: "(n, channels, height, width)"}
 
 def open_array_file(
     path: Path,
-    *,
-    key: str | None = None,
-    label_key: str | None = None,
-    group_key: str | None = None,
+    keys: Keys = UNNAMED,
     labels: LabelColumn | None = None,
 ) -> Opened:
     """Opens a .npy file as a memory map, or finds images and what belongs to each in others."""
@@ -26,9 +23,7 @@ def open_array_file(
         chosen, notes = choose(
             path,
             entries,
-            key=key,
-            label_key=label_key,
-            group_key=group_key,
+            keys,
             labels=labels,
             layouts=_LAYOUTS,
             items="images",

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from twofold.domains.arrays import Opened, checked_groups
+from twofold.domains.arrays import Opened, checked_groups, checked_times
+from twofold.domains.source import Source
 from twofold.errors import TwofoldError, unknown
 
 TABLE = "metadata.csv"
@@ -18,31 +19,56 @@ TABLE = "metadata.csv"
 _FILES = ("path", "id")
 
 
-def with_groups(opened: Opened, root: Path, column: str) -> Opened:
-    """The images of a folder with their groups, a column of its table.
+def with_columns(
+    opened: Opened, root: Path, *, groups: str | None = None, times: str | None = None
+) -> Opened:
+    """The images of a folder with what the table beside them says of each.
 
     Args:
         opened: The images; their ids are paths from `root`, as the table names them.
         root: The folder.
-        column: Name of the column of groups.
+        groups: Name of the column of groups; None for none.
+        times: Name of the column of times; None for none.
 
     Raises:
         TwofoldError: If there is no such table or column, or if an image is not listed in it just
-            once with its group.
+            once with its group and its time.
     """
     path = root / TABLE
+    sources = opened.sources
+    if groups is not None:
+        what, found = f"{groups} of '{path}'", _values(path, groups, sources)
+        sources = tuple(
+            replace(source, groups=checked_groups(what, values))
+            for source, values in zip(sources, found, strict=True)
+        )
+    if times is not None:
+        what, found = f"{times} of '{path}'", _values(path, times, sources)
+        sources = tuple(
+            replace(source, times=_numbers(what, values))
+            for source, values in zip(sources, found, strict=True)
+        )
+    return opened._replace(sources=sources)
+
+
+def _values(path: Path, column: str, sources: Sequence[Source]) -> list[np.ndarray]:
+    """A column's value for each image, source by source."""
     listed = _column(path, column)
-    missing = [id for source in opened.sources for id in source.ids if id not in listed]
+    missing = [id for source in sources for id in source.ids if id not in listed]
     if missing:
         raise TwofoldError(
             f"'{path}' lists no image '{missing[0]}', one of {len(missing):,} it leaves out; list "
             "each once, by its path in the folder"
         )
-    sources = []
-    for source in opened.sources:
-        values = np.array([listed[id] for id in source.ids])
-        sources.append(replace(source, groups=checked_groups(f"{column} of '{path}'", values)))
-    return opened._replace(sources=tuple(sources))
+    return [np.array([listed[id] for id in source.ids]) for source in sources]
+
+
+def _numbers(what: str, values: np.ndarray) -> np.ndarray:
+    """The numbers that strings are."""
+    try:
+        return checked_times(what, values.astype(np.float64))
+    except ValueError as error:
+        raise TwofoldError(f"{what} is no number: {error}; give times as numbers") from None
 
 
 def _column(path: Path, column: str) -> Mapping[str, str]:
@@ -64,7 +90,7 @@ def _column(path: Path, column: str) -> Mapping[str, str]:
     except FileNotFoundError:
         raise TwofoldError(
             f"'{path}' does not exist; it is the table whose column '{_FILES[0]}' names each "
-            f"image and whose column {column!r} its group"
+            f"image and whose column {column!r} says what is asked of it"
         ) from None
     except (OSError, csv.Error) as error:
         raise TwofoldError(f"cannot read '{path}': {error}") from None
@@ -80,8 +106,8 @@ def _by_file(path: Path, key: str, column: str, rows: csv.DictReader[str]) -> Ma
             )
         if not file or not value:
             raise TwofoldError(
-                f"'{path}' has no {column if file else key} in line {rows.line_num}; fill it in: "
-                "an image that is alone has a group of its own"
+                f"'{path}' has no {column if file else key} in line {rows.line_num}; fill it in"
+                + (": an image that is alone has a group of its own" if file else "")
             )
         listed[file] = value
     return listed

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeGuard
 
 import numpy as np
 
-from twofold.domains.array_files import NAMED_SUFFIXES, Labels, given_labels, refuse_keys
+from twofold.domains.array_files import NAMED_SUFFIXES, Keys, Labels, given_labels
 from twofold.domains.arrays import Opened, is_array
 from twofold.domains.image.array_files import open_array_file
 from twofold.domains.image.arrays import open_array
 from twofold.domains.image.builtin import open_builtin
 from twofold.domains.image.datasets import is_dataset, open_dataset
 from twofold.domains.image.folder import FolderOptions, open_folder
-from twofold.domains.image.metadata import with_groups
+from twofold.domains.image.metadata import with_columns
 from twofold.domains.image.names import NAMES, existing_path
 from twofold.domains.pairing import check_size, open_pair, refuse_labels
 from twofold.domains.source import Data, Source
@@ -36,6 +36,7 @@ def open_data(
     key: str | None = None,
     label_key: str | None = None,
     group_key: str | None = None,
+    time_key: str | None = None,
     groups: np.ndarray | Tensor | Sequence[object] | None = None,
     labels: Labels | None = None,
     test: Images | None = None,
@@ -68,6 +69,8 @@ def open_data(
         label_key: Name of the labels there; "labels", "y", "targets" and the like are found.
         group_key: Name of the groups there, such as patients: strings or whole numbers. Of a folder
             a column of the `metadata.csv` in it, whose column `path` names each image file.
+        time_key: Name of the times there, in any unit, which tell which of a group are far apart;
+            likewise of a folder.
         groups: Group of each item of an array.
         labels: Classes `(n,)` of an array, strings or whole numbers, or a .npy file of them.
         test: A set to test on; anything that `data` can be.
@@ -101,13 +104,13 @@ def open_data(
     files = FolderOptions(cache=cache, workers=workers, max_bad=max_bad, progress=progress)
 
     def open_one(images: Images, labels: Labels | None, beside: Source | None) -> Opened:
+        keys = Keys(key, label_key, group_key, time_key)
         if beside is None and not _holds_names(images):
-            refuse_keys(key, label_key, None if _is_folder(images) else group_key)
+            (Keys(key, label_key) if _is_folder(images) else keys).refuse()
         size = image_size
         if beside is not None and image_size is None and _is_folder(images):
             size = beside.height
         what = "data" if beside is None else "test"
-        keys = {"key": key, "label_key": label_key, "group_key": group_key}
         return _open(images, what, keys, labels, size, files)
 
     return open_pair(
@@ -126,7 +129,7 @@ def open_data(
 def _open(
     data: Images,
     what: str,
-    keys: Mapping[str, str | None],
+    keys: Keys,
     labels: Labels | None,
     image_size: int | None,
     files: FolderOptions,
@@ -136,9 +139,8 @@ def _open(
         if path.is_dir():
             refuse_labels(labels, "a folder's classes are its subfolders")
             opened = open_folder(path, image_size, files)
-            column = keys["group_key"]
-            return opened if column is None else with_groups(opened, path, column)
-        opened = open_array_file(path, **keys, labels=given_labels(labels))
+            return with_columns(opened, path, groups=keys.group_key, times=keys.time_key)
+        opened = open_array_file(path, keys, given_labels(labels))
     elif is_array(data):
         opened = open_array(data, what=what, labels=given_labels(labels))
     elif isinstance(data, Source):

@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from twofold.domains.array_files import (
-    NAMED_SUFFIXES,
-    Labels,
-    given_labels,
-    part_of,
-    refuse_keys,
-)
+from twofold.domains.array_files import NAMED_SUFFIXES, Keys, Labels, given_labels, part_of
 from twofold.domains.arrays import LabelColumn, Opened, Part, as_sources, is_array, texts, to_numpy
 from twofold.domains.image.names import NAMES, existing_path
 from twofold.domains.jet.compression import compressed
@@ -31,6 +25,7 @@ if TYPE_CHECKING:
     Jets = str | Path | Sequence[str | Path] | np.ndarray | Tensor | Source
 
 _SUFFIXES = (".h5", ".hdf5")
+_COLUMNS = ("groups", "times")
 
 
 def open_data(
@@ -39,6 +34,7 @@ def open_data(
     key: str | None = None,
     label_key: str | None = None,
     group_key: str | None = None,
+    time_key: str | None = None,
     groups: np.ndarray | Tensor | Sequence[object] | None = None,
     labels: Labels | None = None,
     test: Jets | None = None,
@@ -69,6 +65,7 @@ def open_data(
             whose attribute `unit` is their unit; `y`, `labels` and the like if None. An attribute
             `classes` of class numbers names them.
         group_key: Name of the groups there, such as events: strings or whole numbers.
+        time_key: Name of the times there, in any unit.
         groups: Group of each jet of an array.
         labels: Labels `(n,)` of jets in one array, or a .npy file of them.
         test: A set to test on; anything that `data` can be.
@@ -94,9 +91,9 @@ def open_data(
 
     def open_one(jets: Jets, labels: Labels | None, beside: Source | None) -> Opened:
         what = "data" if beside is None else "test"
+        keys = Keys(key, label_key, group_key, time_key)
         if beside is None and not _holds_names(jets):
-            refuse_keys(key, label_key, group_key)
-        keys = {"key": key, "label_key": label_key, "group_key": group_key}
+            keys.refuse()
         opened = _open(jets, what, keys, labels, cache, progress)
         return as_stored(opened, image_size, beside)
 
@@ -116,7 +113,7 @@ def open_data(
 def _open(
     data: Jets,
     what: str,
-    keys: Mapping[str, str | None],
+    keys: Keys,
     labels: Labels | None,
     cache: str | Path | None,
     progress: bool | None,
@@ -142,7 +139,7 @@ def _open(
     columns = [_labels(side) for side in sides]
     items = [compressed(side, cache=cache, progress=progress) for side in sides]
     parts = [
-        Part(what, jets, column, _ids(side), _groups(side))
+        Part(what, jets, column, _ids(side), *(_of_all(side, name) for name in _COLUMNS))
         for jets, side, (column, _) in zip(items, sides, columns, strict=True)
     ]
     notes += unused + tuple(remark for _, remark in columns if remark)
@@ -186,14 +183,14 @@ def _files(data: str | Path | Sequence[object], what: str) -> tuple[str, Path, l
 def _tables(
     base: Path,
     paths: Sequence[Path],
-    keys: Mapping[str, str | None],
+    keys: Keys,
     labels: Labels | None,
 ) -> tuple[list[Table], tuple[str, ...]]:
     """What the files hold; jets of one file among several are named after it."""
     tables: list[Table] = []
     notes: tuple[str, ...] = ()
     for path in paths:
-        found, remarks = tables_in(path, **keys, labels=given_labels(labels))
+        found, remarks = tables_in(path, keys, given_labels(labels))
         notes += remarks
         if len(paths) > 1:
             found = [_named_after(path.relative_to(base).as_posix(), table) for table in found]
@@ -251,9 +248,10 @@ def _ids(tables: Sequence[Table]) -> np.ndarray | None:
     return np.concatenate(ids) if ids else None
 
 
-def _groups(tables: Sequence[Table]) -> np.ndarray | None:
-    groups = [table.groups for table in tables if table.groups is not None]
-    return np.concatenate(groups) if len(groups) == len(tables) else None
+def _of_all(tables: Sequence[Table], column: str) -> np.ndarray | None:
+    """A column of all jets, if all have it."""
+    parts = [getattr(table, column) for table in tables if getattr(table, column) is not None]
+    return np.concatenate(parts) if len(parts) == len(tables) else None
 
 
 def _remarks(sets: Sequence[SparseItems]) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from twofold.domains.array_files import by_key, choose, named_arrays, read_npy
+from twofold.domains.array_files import UNNAMED, Keys, by_key, choose, named_arrays, read_npy
 from twofold.domains.arrays import LabelColumn
 from twofold.domains.jet.channels import CHANNELS
 from twofold.errors import TwofoldError
@@ -40,6 +40,8 @@ class Table(NamedTuple):
     """Name of each jet."""
     groups: np.ndarray | None = None
     """Group of each jet."""
+    times: np.ndarray | None = None
+    """Time of each jet."""
     path: Path | None = None
     """The file it lies in."""
     side: str = ""
@@ -60,19 +62,15 @@ class Table(NamedTuple):
 
 def tables_in(
     path: Path,
-    *,
-    key: str | None,
-    label_key: str | None,
-    group_key: str | None = None,
-    labels: LabelColumn | None,
+    keys: Keys = UNNAMED,
+    labels: LabelColumn | None = None,
 ) -> tuple[list[Table], tuple[str, ...]]:
     """The jets in a file, or their train and test half, and what to remark.
 
     Args:
         path: A .h5, .npz or .npy file.
-        key: Name of the jets; if None `X_jets`, or the only array that can be them.
-        label_key: Name of the labels; if None `y` or another usual name.
-        group_key: Name of the groups; none if None.
+        keys: Names of its arrays; if none is given, the jets are `X_jets`, or the only array that
+            can be them.
         labels: Labels in place of the file's.
     """
     if path.suffix.lower() == ".npy":
@@ -81,24 +79,23 @@ def tables_in(
         table = _table(str(path), array, pieces, labels, None)
         return [table._replace(path=path, stamp=_stamp(path, ""))], ()
     with named_arrays(path) as entries:
-        if key is None:
+        if keys.key is None:
             usual = [e for e in entries if e.stem == _STEM and e.part in ("", "train")]
-            key = usual[0].key if len(usual) == 1 else None
+            keys = keys._replace(key=usual[0].key if len(usual) == 1 else None)
         chosen, notes = choose(
             path,
             entries,
-            key=key,
-            label_key=label_key,
-            group_key=group_key,
+            keys,
             labels=labels,
             layouts={4: _LAYOUT},
             items="jets",
         )
         tables = []
-        for entry, found, ids, groups in chosen:
+        for found in chosen:
+            entry = found.items
             what = f"{entry.key} of '{path}'"
             pieces = partial(_pieces_of_file, path, entry.key, what)
-            table = _table(what, entry.open(), pieces, found, ids, groups)
+            table = _table(what, entry.open(), pieces, *found[1:])
             stamp = _stamp(path, entry.key)
             tables.append(table._replace(path=path, side=entry.part, stamp=stamp))
     return tables, notes
@@ -116,10 +113,11 @@ def _table(
     labels: LabelColumn | None,
     ids: np.ndarray | None,
     groups: np.ndarray | None = None,
+    times: np.ndarray | None = None,
 ) -> Table:
     shape = tuple(stored.shape)
     channels_last = _channels_last(what, shape, stored.dtype)
-    known = {"labels": labels and labels.values, "ids": ids, "groups": groups}
+    known = {"labels": labels and labels.values, "ids": ids, "groups": groups, "times": times}
     for name, values in known.items():
         if values is not None and len(values) != shape[0]:
             raise TwofoldError(
@@ -136,6 +134,7 @@ def _table(
         labels=labels,
         ids=ids,
         groups=groups,
+        times=times,
     )
 
 

@@ -11,12 +11,12 @@ import numpy as np
 from twofold.domains.array_files import (
     NAMED_SUFFIXES,
     Entry,
+    Keys,
     Labels,
     choose,
     given_labels,
     named_arrays,
     read_npy,
-    refuse_keys,
 )
 from twofold.domains.arrays import LabelColumn, Opened, Part, as_sources, is_array, to_numpy
 from twofold.domains.image.names import NAMES, existing_path
@@ -38,6 +38,7 @@ def open_data(
     key: str | None = None,
     label_key: str | None = None,
     group_key: str | None = None,
+    time_key: str | None = None,
     groups: np.ndarray | Tensor | Sequence[object] | None = None,
     labels: Labels | None = None,
     test: States | None = None,
@@ -59,6 +60,7 @@ def open_data(
         label_key: Name of the labels there, such as a conserved quantity; `labels`, `y` and the
             like or `energy` if None. Its attribute `unit` is their unit.
         group_key: Name of the orbits there; `orbit` if None.
+        time_key: Name of the times there, in any unit; `t` if None.
         groups: Orbit of each state of an array `(n, dim)`.
         labels: Labels of states in one array, or a .npy file of them; one for each state, or one
             for each orbit of an array `(orbits, times, dim)`.
@@ -83,9 +85,10 @@ def open_data(
 
     def open_one(states: States, labels: Labels | None, beside: Source | None) -> Opened:
         what = "data" if beside is None else "test"
+        keys = Keys(key, label_key, group_key, time_key)
         if beside is None and not _holds_names(states):
-            refuse_keys(key, label_key, group_key)
-        opened = _open(states, what, (key, label_key, group_key), given_labels(labels))
+            keys.refuse()
+        opened = _open(states, what, keys, given_labels(labels))
         return as_stored(opened, image_size, beside)
 
     return open_pair(
@@ -104,7 +107,7 @@ def open_data(
 def _open(
     data: States,
     what: str,
-    keys: tuple[str | None, str | None, str | None],
+    keys: Keys,
     labels: LabelColumn | None,
 ) -> Opened:
     if isinstance(data, Source):
@@ -125,13 +128,16 @@ def _open(
     if path.suffix.lower() == ".npy":
         return _opened(path.stem, [Part(str(path), read_npy(path), labels)])
     with named_arrays(path) as entries:
-        key, label_key, group_key = keys
+        usual = Keys(
+            _usual(entries, "x"),
+            _usual_label(entries, labels),
+            _usual(entries, "orbit"),
+            _usual(entries, "t"),
+        )
         chosen, notes = choose(
             path,
             entries,
-            key=key or _usual(entries, "x"),
-            label_key=label_key or _usual_label(entries, labels),
-            group_key=group_key or _usual(entries, "orbit"),
+            Keys(*(named or found for named, found in zip(keys, usual, strict=True))),
             labels=labels,
             layouts=_LAYOUTS,
             items="states",
@@ -197,7 +203,10 @@ def _by_orbit(part: Part, orbits: int, times: int) -> Part:
     labels = part.labels
     if labels is not None and len(labels.values) == orbits:
         labels = labels._replace(values=np.repeat(labels.values, times, axis=0))
-    return part._replace(groups=np.repeat(names, times), labels=labels)
+    clock = np.arange(times, dtype=np.float64) if part.times is None else part.times
+    if len(clock) == times:
+        clock = np.tile(clock, orbits)
+    return part._replace(groups=np.repeat(names, times), labels=labels, times=clock)
 
 
 def _check_orbits(what: str, groups: np.ndarray | None) -> None:
