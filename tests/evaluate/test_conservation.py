@@ -17,6 +17,7 @@ from twofold.evaluate.conservation import (
     residual_iqr,
     spearman_abs,
     within_across,
+    within_figure,
 )
 from twofold.simulation.trajectories import follow_orbits
 
@@ -171,3 +172,14 @@ def test_one_dimension_follows_a_bent_curve():
 def test_mistakes_are_told(call, message):
     with pytest.raises(TwofoldError, match=message):
         call()
+
+
+def test_the_figure_of_variance_within_is_that_of_orbits_drawn_again():
+    states = RNG.normal(size=(len(ORBIT), 3)) + RNG.normal(size=(ORBITS, 3))[ORBIT]
+    uneven = np.arange(len(ORBIT)) % 7 > ORBIT % 3
+    states, orbit = states[uneven] + 50, ORBIT[uneven]
+    found = within_figure(states, orbit, seed=4)
+    by_hand = over_orbits(lambda rows, one: within_across(states[rows], one), orbit, seed=4)
+    assert found["value"] == pytest.approx(by_hand["value"])
+    np.testing.assert_allclose(found["ci95"], by_hand["ci95"])
+    assert found["n"] == by_hand["n"] == ORBITS

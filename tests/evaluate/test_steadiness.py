@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from twofold import TwofoldError
-from twofold.evaluate.steadiness import drift, least_drift
+from twofold.evaluate.conservation import over_orbits
+from twofold.evaluate.steadiness import drift, drift_figure, least_drift
 
 RNG = np.random.default_rng(0)
 ORBITS, TIMES = 30, 100
@@ -87,3 +88,12 @@ def test_one_dimension_is_its_own_direction():
 def test_what_has_no_direction_is_refused(call, words):
     with pytest.raises(TwofoldError, match=words):
         call()
+
+
+def test_the_figure_of_drift_is_that_of_all_states_with_orbits_drawn_again():
+    states, orbit, time = seen(3.0, orbits=60)
+    found = drift_figure(states, orbit, time, seed=3)
+    assert found["value"] == pytest.approx(drift(states, orbit, time))
+    by_hand = over_orbits(lambda rows, one: drift(states[rows], one, time[rows]), orbit, seed=3)
+    np.testing.assert_allclose(found["ci95"], by_hand["ci95"], rtol=1e-2)  # spans differ a little
+    assert found["n"] == 60

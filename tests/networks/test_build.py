@@ -73,7 +73,7 @@ def test_wrong_names_suggest_the_nearest(name, words):
 
 
 def test_options_that_do_not_apply_are_refused():
-    with pytest.raises(TwofoldError, match="width and stem apply to"):
+    with pytest.raises(TwofoldError, match="only twofold's own ResNets have these"):
         build_encoder("timm/resnet10t", width=0.5)
     with pytest.raises(TwofoldError, match="must be positive"):
         build_encoder("resnet18", channels=0)

@@ -20,7 +20,13 @@ def test_it_reads_items_of_any_shape(channels, size, width):
     assert found.shape == (5, encoder.num_features) == (5, 64 * width)
 
 
-@pytest.mark.parametrize("option", [{"pretrained": True}, {"stem": "imagenet"}])
-def test_what_it_has_not_is_refused(option):
-    with pytest.raises(TwofoldError, match="mlp has neither published weights nor a stem"):
+@pytest.mark.parametrize(
+    ("option", "words"),
+    [
+        ({"pretrained": True}, "mlp has no published weights"),
+        ({"stem": "imagenet"}, "stem is 'imagenet', but mlp has none; say stem None"),
+    ],
+)
+def test_what_it_has_not_is_refused(option, words):
+    with pytest.raises(TwofoldError, match=words):
         build_encoder("mlp", channels=2, image_size=1, **option)

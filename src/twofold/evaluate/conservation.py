@@ -8,6 +8,7 @@ import numpy as np
 
 from twofold.errors import TwofoldError
 from twofold.evaluate.intervals import Figure, bootstrap
+from twofold.evaluate.orbits import orbit_means, orbit_sums, rows_and_orbits, total_squares
 
 NEIGHBOURS = 5
 """Neighbours from whose distances the dimension of an orbit is estimated."""
@@ -122,6 +123,29 @@ def within_across(embeddings: np.ndarray, groups: np.ndarray) -> float:
     if not total:
         return 1.0
     return float(np.square(rows - orbit_means(rows, orbit)[orbit]).sum() / total)
+
+
+def within_figure(embeddings: np.ndarray, groups: np.ndarray, *, seed: int = 0) -> Figure:
+    """`within_across` with its 95 % interval by a bootstrap over whole orbits.
+
+    Args:
+        embeddings: `(n, dim)` or `(n,)`.
+        groups: Orbit of each `(n,)`.
+        seed: Chooses the resamples.
+
+    Example:
+        >>> orbits = np.array([0, 0, 1, 1])
+        >>> within_figure(np.array([1.0, 5.0, 1.0, 5.0]), orbits)["value"]
+        1.0
+    """
+    rows, orbit = rows_and_orbits(embeddings, groups)
+    sums = orbit_sums(rows, orbit)
+
+    def statistic(some: np.ndarray) -> float:
+        total = total_squares(some)
+        return float(some[:, 1].sum() / total) if total > 0 else 1.0
+
+    return bootstrap(statistic, sums, seed=seed)
 
 
 def orbit_dimension(states: np.ndarray, groups: np.ndarray, *, k: int = NEIGHBOURS) -> float:
@@ -320,36 +344,6 @@ def _inverse_dimensions(states: np.ndarray, groups: np.ndarray, k: int) -> list[
     if not found:
         raise TwofoldError(f"no orbit has {k + 1} different states; give more of each, or lower k")
     return found
-
-
-def rows_and_orbits(embeddings: np.ndarray, groups: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Embeddings `(n, dim)` in float64, and the orbit of each, counted from 0.
-
-    Raises:
-        TwofoldError: If there is not one group for each.
-
-    Example:
-        >>> rows_and_orbits(np.array([1.0, 2.0]), np.array(["b", "a"]))[1].tolist()
-        [1, 0]
-    """
-    rows = np.asarray(embeddings, np.float64).reshape(len(embeddings), -1)
-    if len(rows) != len(groups) or not len(rows):
-        raise TwofoldError(
-            f"there are {len(rows)} embeddings and {len(groups)} groups; there must be one group "
-            "for each, and one or more"
-        )
-    return rows, np.unique(groups, return_inverse=True)[1]
-
-
-def orbit_means(rows: np.ndarray, orbit: np.ndarray) -> np.ndarray:
-    """The mean of each orbit `(orbits, dim)`.
-
-    Example:
-        >>> orbit_means(np.array([[1.0], [3.0], [4.0]]), np.array([0, 0, 1])).tolist()
-        [[2.0], [4.0]]
-    """
-    sums = np.stack([np.bincount(orbit, column) for column in rows.T], axis=1)
-    return np.asarray(sums / np.bincount(orbit)[:, None])
 
 
 def _flat(embedding: np.ndarray, values: np.ndarray) -> np.ndarray:

@@ -16,9 +16,8 @@ from twofold.evaluate.conservation import (
     NEIGHBOURS,
     in_one_dimension,
     orbit_dimension,
-    over_orbits,
     quantity_figures,
-    within_across,
+    within_figure,
 )
 from twofold.evaluate.few_labels import few_labels
 from twofold.evaluate.few_shot import few_shot
@@ -36,11 +35,12 @@ from twofold.evaluate.regression import (
 )
 from twofold.evaluate.retrieval import retrieval
 from twofold.evaluate.roc import class_figures, positive
-from twofold.evaluate.steadiness import drift, least_drift
+from twofold.evaluate.steadiness import drift_figure, least_drift
 
 Kind = Literal["classes", "numbers", "none"]
 """What labels are: classes, numbers to regress, or not there."""
 
+_AXES = 64  # principal ones: more dimensions, such as pixels, cannot be turned in a moment
 _HEALTH_ITEMS = 4000  # the rank needs no more, and its cost grows with their square
 _TOLD = ("accuracy", "auc")  # the latter where there are two classes
 _ERRORS = ("r2", "mae", "rmse", "spearman")
@@ -249,18 +249,12 @@ def _observables(frozen: Frozen, options: ProbeOptions, seed: int) -> Measured:
 def _conserved(frozen: Frozen, options: ProbeOptions, seed: int) -> Measured:
     assert frozen.orbits is not None
     (groups, times), test = frozen.orbits, frozen.test.cpu().numpy()
-    figures: dict[str, Any] = {
-        "within": over_orbits(
-            lambda rows, orbit: within_across(test[rows], orbit), groups, seed=seed
-        )
-    }
+    figures: dict[str, Any] = {"within": within_figure(test, groups, seed=seed)}
     if np.unique(groups, return_counts=True)[1].max() > NEIGHBOURS:
         dimension = orbit_dimension(test, groups)
         figures["orbit_dimension"] = {"value": dimension, "ci95": None, "n": len(np.unique(groups))}
     if times is not None:
-        figures["drift"] = over_orbits(
-            lambda rows, orbit: drift(test[rows], orbit, times[rows]), groups, seed=seed
-        )
+        figures["drift"] = drift_figure(test, groups, times, seed=seed)
     reading = "as it is, in one dimension"
     if frozen.kind == "numbers":
         reading, known, asked = _in_one_dimension(frozen, seed)
@@ -287,9 +281,14 @@ def _conserved(frozen: Frozen, options: ProbeOptions, seed: int) -> Measured:
 
 def _in_one_dimension(frozen: Frozen, seed: int) -> tuple[str, np.ndarray, np.ndarray]:
     """How embeddings are read as one number, and that of the training and of the test items."""
+    from sklearn.decomposition import PCA
+
     train, test, orbits = frozen.train.cpu().numpy(), frozen.test.cpu().numpy(), frozen.train_orbits
     if test.shape[1] == 1:
         return "as it is, in one dimension", train[:, 0], test[:, 0]
+    if test.shape[1] > _AXES:
+        axes = PCA(_AXES, svd_solver="randomized", random_state=seed).fit(train)
+        train, test = axes.transform(train), axes.transform(test)
     if orbits is None or orbits.times is None:
         train, test = in_one_dimension(train, test, seed=seed)
         return "a spectral embedding in one dimension", train, test

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from twofold.errors import TwofoldError
-from twofold.evaluate.conservation import orbit_means, rows_and_orbits
+from twofold.evaluate.intervals import Figure, bootstrap
+from twofold.evaluate.orbits import orbit_means, orbit_sums, rows_and_orbits, total_squares
 
 _SHIFTS = 32  # pairs are so many moments apart, at most: lags of every length occur among them
 _RELIABLE = 0.5  # share of a direction's variance that two states of an orbit share, at least
@@ -40,17 +41,32 @@ def drift(embeddings: np.ndarray, groups: np.ndarray, times: np.ndarray) -> floa
         2.089
     """
     rows, orbit = rows_and_orbits(embeddings, groups)
-    centred = _times(times, orbit)
-    span = np.ptp(centred)
-    centred = centred - orbit_means(centred[:, None], orbit)[orbit, 0]
-    spread = np.bincount(orbit, centred**2)
-    seen = spread > 0
-    if not seen.any():
-        raise TwofoldError("no orbit is seen at two times; drift needs some of them")
-    moved = [np.bincount(orbit, centred * column)[seen] / spread[seen] for column in rows.T]
-    climbed = np.square(np.array(moved) * span).sum(axis=0).mean()
-    total = rows.var(axis=0).sum()
-    return float(np.sqrt(climbed / total)) if total else 0.0
+    climbs = _climbs(rows, orbit, times)
+    return _drift(np.column_stack([orbit_sums(rows, orbit), climbs]))
+
+
+def drift_figure(
+    embeddings: np.ndarray, groups: np.ndarray, times: np.ndarray, *, seed: int = 0
+) -> Figure:
+    """`drift` with its 95 % interval by a bootstrap over whole orbits.
+
+    Args:
+        embeddings: `(n, dim)` or `(n,)`.
+        groups: Orbit of each `(n,)`.
+        times: Time of each `(n,)`.
+        seed: Chooses the resamples.
+
+    Raises:
+        TwofoldError: As `drift`.
+
+    Example:
+        >>> orbit, time = np.repeat([0, 1], 3), np.tile([0.0, 1.0, 2.0], 2)
+        >>> round(drift_figure(orbit + time, orbit, time)["value"], 3)
+        2.089
+    """
+    rows, orbit = rows_and_orbits(embeddings, groups)
+    climbs = _climbs(rows, orbit, times)
+    return bootstrap(_drift, np.column_stack([orbit_sums(rows, orbit), climbs]), seed=seed)
 
 
 def least_drift(embeddings: np.ndarray, groups: np.ndarray, times: np.ndarray) -> np.ndarray:
@@ -107,6 +123,30 @@ def least_drift(embeddings: np.ndarray, groups: np.ndarray, times: np.ndarray) -
     _, axes = np.linalg.eigh(scaled.T @ (reliable.T @ motion @ reliable) @ scaled)
     direction = whiten @ scaled @ axes[:, 0]
     return np.asarray(direction / (rows @ direction).std())
+
+
+def _climbs(rows: np.ndarray, orbit: np.ndarray, times: np.ndarray) -> np.ndarray:
+    """Squared length of what each orbit climbs in the whole time; NaN if it is seen but once."""
+    centred = _times(times, orbit)
+    span = np.ptp(centred)
+    centred = centred - orbit_means(centred[:, None], orbit)[orbit, 0]
+    spread = np.bincount(orbit, centred**2)
+    seen = spread > 0
+    if not seen.any():
+        raise TwofoldError("no orbit is seen at two times; drift needs some of them")
+    climbs = np.zeros(len(spread))
+    for column in rows.T:
+        moved = np.bincount(orbit, centred * column)
+        climbs += np.square(np.divide(moved * span, spread, where=seen, out=np.zeros_like(spread)))
+    return np.where(seen, climbs, np.nan)
+
+
+def _drift(orbits: np.ndarray) -> float:
+    """The drift of some orbits, of which what they climb comes last."""
+    climbs, total = orbits[:, -1], total_squares(orbits[:, :-1])
+    climbs = climbs[np.isfinite(climbs)]
+    variance = total / orbits[:, 0].sum()
+    return float(np.sqrt(climbs.mean() / variance)) if len(climbs) and variance > 0 else 0.0
 
 
 def _noise_and_motion(

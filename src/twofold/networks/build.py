@@ -74,11 +74,16 @@ def build_encoder(
             stem=stem or _default_stem(name, image_size),
         )
     if name == "mlp":
-        if pretrained or stem is not None:
-            raise TwofoldError("mlp has neither published weights nor a stem; leave them out")
+        if pretrained:
+            raise TwofoldError("mlp has no published weights; leave pretrained out")
+        if stem is not None:
+            raise TwofoldError(f"stem is {stem!r}, but mlp has none; say stem None")
         return Perceptron(inputs=channels * image_size**2, width=max(1, round(64 * width)))
     if width != 1.0 or stem is not None:
-        raise TwofoldError(f"width and stem apply to twofold's own ResNets; {name} has neither")
+        raise TwofoldError(
+            f"width is {width:g} and stem {stem!r}, but only twofold's own ResNets have these; for "
+            f"{name} say width 1 and stem None"
+        )
     library, _, model = name.partition("/")
     build = _timm if library == "timm" else _Torchvision
     try:
