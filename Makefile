@@ -4,7 +4,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 RUN := runs/demo
 
-.PHONY: venv demo test test-fast lint docs bench bench-methods bench-prescription bench-mt-slvr bench-few-labels bench-jets bench-conserved clean
+.PHONY: venv demo test test-fast lint docs bench bench-methods bench-prescription bench-mt-slvr bench-few-labels bench-jets bench-conserved bench-cross-modal bench-emoji clean
 
 venv: .venv/ready
 
@@ -69,6 +69,15 @@ bench-jets: .venv/ready
 # What is conserved along a pendulum's orbits, found without labels.
 bench-conserved: .venv/ready
 	$(BIN)/python benchmarks/conserved.py --jobs 2
+	$(BIN)/python benchmarks/conserved_pictures.py --jobs 2
+
+# Pictures that find their states, and states their pictures.
+bench-cross-modal: .venv/ready
+	$(BIN)/python benchmarks/cross_modal.py --jobs 2
+
+# What drawings by several artists have in common, and whether the artist can be told.
+bench-emoji: .venv/ready
+	$(BIN)/python benchmarks/emoji.py --jobs 2
 
 .venv-bench/ready:
 	test -x .venv-bench/bin/python || $(PYTHON) -m venv .venv-bench
