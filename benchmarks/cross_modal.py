@@ -172,11 +172,16 @@ def ceiling(folder: Path, rows: Any, seed: int) -> float:
     return len(np.unique(pictures.reshape(len(pictures), -1), axis=0)) / len(pictures)
 
 
+def found_by(way: str, options: Any, results: runs.Results) -> list[dict[str, Any]]:
+    """What was measured of a way, seed by seed."""
+    return [results.done[Work(way, seed, str(options.runs))] for seed in options.seeds]
+
+
 def describe(options: Any, results: runs.Results) -> str:
     """The text of docs/cross_modal.md."""
 
     def found(way: str) -> list[dict[str, Any]]:
-        return [results.done[Work(way, seed, str(options.runs))] for seed in options.seeds]
+        return found_by(way, options, results)
 
     def row(words: str, ones: list[dict[str, Any]]) -> list[str]:
         cells = []
@@ -214,6 +219,8 @@ def describe(options: Any, results: runs.Results) -> str:
             "",
             *runs.table(head, rows),
             "",
+            "![Pictures that find their states](cross_modal.svg)",
+            "",
             "Agreement across is what makes a common space: encoders that agree within alone find "
             "no more in each other than random ones. It also tells the pictures' encoder of the "
             f"energy: R² {energy['across']:.2f}, where agreement within pictures alone has "
@@ -232,6 +239,39 @@ def describe(options: Any, results: runs.Results) -> str:
             "",
         ]
     )
+
+
+def draw(options: Any, results: runs.Results) -> None:
+    """How many pictures find their state, and what their encoder knows of the energy."""
+    from matplotlib.figure import Figure
+
+    ways = {way: [one["learned"] for one in found_by(way, options, results)] for way in WAYS}
+    random = [one["random"] for one in found_by("across", options, results)]
+    rows = [(WAYS[way], ones) for way, ones in ways.items()] + [("random weights", random)]
+    figure = Figure(figsize=(8.4, 2.4), layout="constrained")
+    found, known = figure.subplots(1, 2, sharey=True)
+    for axes, name, value, colour in (
+        (found, "picture → state, R@10 %", _found, runs.SERIES[0]),
+        (known, "energy from pictures, R²", _known, runs.SERIES[1]),
+    ):
+        runs.plain(axes)
+        for place, (_, ones) in enumerate(rows):
+            mean, margin = runs.over_seeds([value(one) for one in ones])
+            axes.errorbar(mean, place, xerr=margin, fmt="o", color=colour, ms=5, capsize=2)
+        axes.set_xlabel(name)
+    found.set_xlim(-3, 103)
+    known.set_xlim(0, 1)
+    found.set_yticks(range(len(rows)), [words for words, _ in rows], fontsize=9)
+    found.set_ylim(len(rows) - 0.4, -0.6)
+    runs.save(figure, options.docs / "cross_modal.svg")
+
+
+def _found(one: dict[str, Any]) -> float:
+    return 100 * float(one["forth"]["r@10"])
+
+
+def _known(one: dict[str, Any]) -> float:
+    return float(one["pictures"])
 
 
 def share(values: list[float]) -> str:
@@ -259,6 +299,7 @@ def main() -> None:
     works = [Work(way, seed, str(options.runs)) for seed in options.seeds for way in WAYS]
     results.measure(__file__, works, options.jobs)
     runs.write_page(describe(options, results), options.docs / "cross_modal.md")
+    draw(options, results)
 
 
 if __name__ == "__main__":
