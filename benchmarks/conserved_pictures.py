@@ -184,7 +184,7 @@ def describe(options: Any, results: runs.Results) -> str:
             "# A pendulum's energy from pictures",
             "",
             "One number is learned from 5,120 orbits of 20 pictures each, 32 pixels wide: without "
-            "labels by [`conserved_unfolded`](conserved.md), two pictures of an orbit being a "
+            "labels by [`conserved_unfolded`](trajectories.md), two pictures of an orbit being a "
             "positive pair, or from the energy itself. Its rank correlation with the energy is "
             "over pictures of 5,120 evenly spaced energies: of all energies and times, seen "
             f"clearly ({ALL}), or as in training ({SAME}). The ceiling is the most that such "

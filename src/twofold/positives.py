@@ -74,7 +74,7 @@ class Groups:
         if times is not None:
             self._in_time = self._items[np.lexsort((times[self._items], self._number))]
         self._num_views, self._seed = num_views, seed
-        self._shuffled: tuple[int, np.ndarray] | None = None
+        self._drawn: tuple[int, np.ndarray] | None = None
 
     def __len__(self) -> int:
         """How many groups take part."""
@@ -90,24 +90,28 @@ class Groups:
             epoch: Which pass over the groups, from 0.
         """
         counts, views = self._counts[rows, None], np.arange(self._num_views)
+        known = self._drawn
+        if known is None or known[0] != epoch:  # loader threads may be in two epochs
+            known = self._drawn = (epoch, self._draw(epoch))
+        drawn = known[1]
         if self._in_time is None:
-            return self._by_group(epoch)[self._starts[rows, None] + views % counts]
-        # A group's moments are dealt out from another one on in each epoch, so that no view is the
-        # earlier one for good.
-        first = permutation(len(self), seed=self._seed, epoch=epoch, stream="moments")[rows, None]
-        moments = (views + first) % self._num_views
+            return np.asarray(drawn[self._starts[rows, None] + views % counts])
+        moments = (views + drawn[rows, None]) % self._num_views
         turns = np.rint(moments * (counts - 1) / (self._num_views - 1)).astype(np.int64)
         return np.asarray(self._in_time[self._starts[rows, None] + turns])
 
-    def _by_group(self, epoch: int) -> np.ndarray:
-        """All items, group after group, those of each in an order of the epoch."""
-        shuffled = self._shuffled
-        if shuffled is None or shuffled[0] != epoch:
-            # Sorting is stable, so a shuffle of all items is one of each group.
-            order = permutation(len(self._items), seed=self._seed, epoch=epoch, stream="members")
-            order = order[np.argsort(self._number[order], kind="stable")]
-            shuffled = self._shuffled = (epoch, self._items[order])
-        return shuffled[1]
+    def _draw(self, epoch: int) -> np.ndarray:
+        """All items, group after group, those of each in an order of the epoch.
+
+        With times the moment from which each group's are dealt out, so that no view is the earlier
+        one for good.
+        """
+        if self._in_time is not None:
+            return permutation(len(self), seed=self._seed, epoch=epoch, stream="moments")
+        # Sorting is stable, so a shuffle of all items is one of each group.
+        order = permutation(len(self._items), seed=self._seed, epoch=epoch, stream="members")
+        by_group: np.ndarray = self._items[order[np.argsort(self._number[order], kind="stable")]]
+        return by_group
 
 
 def read(items: Items, index: np.ndarray, preprocess: Preprocess, device: str = "cpu") -> Tensor:

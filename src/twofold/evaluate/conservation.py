@@ -8,7 +8,7 @@ import numpy as np
 
 from twofold.errors import TwofoldError
 from twofold.evaluate.intervals import Figure, bootstrap
-from twofold.evaluate.orbits import orbit_means, orbit_sums, rows_and_orbits, total_squares
+from twofold.evaluate.orbits import orbit_sums, rows_and_orbits, total_squares
 
 NEIGHBOURS = 5
 """Neighbours from whose distances the dimension of an orbit is estimated."""
@@ -118,11 +118,7 @@ def within_across(embeddings: np.ndarray, groups: np.ndarray) -> float:
         >>> within_across(np.array([1.0, 5.0, 1.0, 5.0]), orbits)
         1.0
     """
-    rows, orbit = rows_and_orbits(embeddings, groups)
-    total = np.square(rows - rows.mean(axis=0)).sum()
-    if not total:
-        return 1.0
-    return float(np.square(rows - orbit_means(rows, orbit)[orbit]).sum() / total)
+    return _within(orbit_sums(*rows_and_orbits(embeddings, groups)))
 
 
 def within_figure(embeddings: np.ndarray, groups: np.ndarray, *, seed: int = 0) -> Figure:
@@ -138,14 +134,7 @@ def within_figure(embeddings: np.ndarray, groups: np.ndarray, *, seed: int = 0) 
         >>> within_figure(np.array([1.0, 5.0, 1.0, 5.0]), orbits)["value"]
         1.0
     """
-    rows, orbit = rows_and_orbits(embeddings, groups)
-    sums = orbit_sums(rows, orbit)
-
-    def statistic(some: np.ndarray) -> float:
-        total = total_squares(some)
-        return float(some[:, 1].sum() / total) if total > 0 else 1.0
-
-    return bootstrap(statistic, sums, seed=seed)
+    return bootstrap(_within, orbit_sums(*rows_and_orbits(embeddings, groups)), seed=seed)
 
 
 def orbit_dimension(states: np.ndarray, groups: np.ndarray, *, k: int = NEIGHBOURS) -> float:
@@ -311,6 +300,12 @@ def in_one_dimension(*parts: np.ndarray, seed: int = 0) -> tuple[np.ndarray, ...
     places = spectral.fit_transform(rows[drawn])[:, 0]
     nearest = KNeighborsRegressor(1).fit(rows[drawn], places)
     return tuple(np.split(nearest.predict(rows), ends))
+
+
+def _within(sums: np.ndarray) -> float:
+    """The share within orbits, of orbits with these sums."""
+    total = total_squares(sums)
+    return float(sums[:, 1].sum() / total) if total else 1.0
 
 
 def _rank_correlation(first: np.ndarray, second: np.ndarray) -> float:

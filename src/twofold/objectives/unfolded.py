@@ -54,26 +54,25 @@ class Unfolded(Objective):
             raise TwofoldError(f"fading is {self.fading}; it must be in (0, 1]")
 
     def heads(self, encoder: nn.Module, known: Known) -> Mapping[str, nn.Module]:
-        """The projector, and how far the training is."""
+        """The projector, and the weight of VICReg at this time of the training."""
         import torch
         from torch import nn
 
         course = nn.Module()
-        course.register_buffer("progress", torch.zeros(()))
+        course.register_buffer("weight", torch.ones(()))
         projector = networks.mlp(networks.num_features(encoder), *self.projector)
         return {"projector": projector, "course": course}
 
     def loss(self, heads: Any, batch: Encoded) -> Tensor:
         """Both losses of the two projected views, over the batches of all processes."""
         first, second = projected(heads, batch)
-        weight = self.weight_at(float(heads.course.progress))
-        loss = (1 - weight) * (self._contrast(first, second) + self._contrast(second, first)) / 2
-        return loss + weight * losses.vicreg(first, second) if weight else loss
+        contrast = (self._contrast(first, second) + self._contrast(second, first)) / 2
+        return contrast.lerp(losses.vicreg(first, second), heads.course.weight)
 
     def after_update(self, heads: Any, encoder: nn.Module, progress: float) -> None:
-        """Notes how far the training is."""
+        """Moves the weight of VICReg; it stays on the device, as all that a step reads."""
         del encoder
-        heads.course.progress.fill_(progress)
+        heads.course.weight.fill_(self.weight_at(progress))
 
     def bounds(self, batch_size: int, known: Known | None = None) -> tuple[float, float]:
         """Chance and floor of InfoNCE, in which it ends."""
