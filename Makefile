@@ -4,7 +4,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 RUN := runs/demo
 
-.PHONY: venv demo test test-fast lint docs bench bench-methods bench-prescription bench-mt-slvr bench-few-labels bench-jets bench-conserved bench-cross-modal bench-emoji clean
+.PHONY: venv demo test test-fast lint docs bench bench-methods bench-prescription bench-mt-slvr bench-few-labels bench-jets bench-conserved bench-cross-modal bench-emoji torture clean
 
 venv: .venv/ready
 
@@ -36,6 +36,7 @@ docs: .venv/ready
 bench: .venv/ready .venv-bench/ready
 	$(BIN)/python benchmarks/augment.py
 	$(BIN)/python benchmarks/jet_views.py
+	$(BIN)/python benchmarks/audio_views.py
 	$(BIN)/python benchmarks/losses.py
 	$(BIN)/python benchmarks/knn.py
 	$(BIN)/python benchmarks/step.py
@@ -79,9 +80,13 @@ bench-cross-modal: .venv/ready
 bench-emoji: .venv/ready
 	$(BIN)/python benchmarks/emoji.py --jobs 2
 
+# What twofold promises, tried hard: 50 kills, all tests of trust, two hours of training.
+torture: .venv/ready
+	$(BIN)/python benchmarks/torture.py
+
 .venv-bench/ready:
 	test -x .venv-bench/bin/python || $(PYTHON) -m venv .venv-bench
-	.venv-bench/bin/python -m pip install --quiet torch torchvision lightly==1.6.0 pytorch-metric-learning==2.8.1 lazy-loader
+	.venv-bench/bin/python -m pip install --quiet torch torchvision lightly==1.6.0 pytorch-metric-learning==2.8.1 librosa lazy-loader
 	touch $@
 
 clean:

@@ -134,7 +134,7 @@ def test_an_encoder_by_name_is_compared_with_other_random_weights():
 def test_published_weights_are_compared_with_random_ones(monkeypatch):
     asked = []
 
-    def build(name, *, channels, image_size, pretrained):
+    def build(name, *, channels, rows, image_size, pretrained):
         asked.append(pretrained)
         return twofold.build_encoder("resnet-small", channels=channels, image_size=image_size)
 

@@ -12,14 +12,17 @@ SOURCE = Path(__file__).parents[1] / "src" / "twofold"
 FLOORS = {
     "errors": 0,
     "items": 0,
+    "plain": 0,
     # what stands alone: numbers, networks, files
     "folder": 1,
-    "preprocess": 1,
+    "clips": 1,
+    "spectrogram": 1,
+    "preprocess": 2,
     "distributed": 1,
     "losses": 1,
     "networks": 1,
     "augment": 1,
-    "positives": 2,
+    "positives": 3,
     "erasure": 1,
     # what a method is made of
     "adapters": 2,
@@ -28,6 +31,7 @@ FLOORS = {
     "balance": 2,
     "hardware": 2,
     "checkpoint": 2,
+    "divergence": 3,
     # what data are, and how they are augmented and read
     "domains": 3,
     "simulation": 4,

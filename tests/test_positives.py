@@ -15,6 +15,7 @@ from twofold import TwofoldError
 from twofold.assembly import about_groups, build_views, find_groups
 from twofold.augment import IMAGE, Views
 from twofold.cli import main
+from twofold.clips import clips_of
 from twofold.domains import Source, jet
 from twofold.domains.names import domain_by_name
 from twofold.hardware import detect
@@ -470,3 +471,35 @@ def test_preview_shows_groups(tmp_path):
     with pytest.raises(SystemExit, match="0"):
         main(["preview", "simclr", *flags.split()])
     assert out.stat().st_size > 1000
+
+
+class AsStored:
+    """The scale of clips whose views are what is stored."""
+
+    def unit(self, items, device):
+        return torch.from_numpy(items).to(device)
+
+
+def test_training_reads_another_window_of_a_clip_every_epoch():
+    signal = np.arange(3000, dtype=np.float32).reshape(2, 1500)
+    clips = clips_of(signal, 1, window=100, sample_rate=8000)
+
+    def starts(index, **when):
+        return read(clips, np.array(index), AsStored(), **when)[:, 0, 0, 0] % 1500
+
+    drawn = torch.stack([starts([0, 1], seed=0, epoch=epoch) for epoch in range(300)])
+    assert torch.equal(drawn[7], starts([0, 1], seed=0, epoch=7))
+    assert torch.equal(drawn[7].flip(0), starts([1, 0], seed=0, epoch=7))
+    assert not torch.equal(drawn[7], starts([0, 1], seed=1, epoch=7))
+    assert drawn.min() < 60
+    assert 1340 < drawn.max() <= 1400
+    assert abs(drawn.mean() - 700) < 60
+    assert (drawn[:, 0] != drawn[:, 1]).float().mean() > 0.9
+
+
+def test_a_window_shown_twice_in_a_batch_is_one_window():
+    signal = np.random.default_rng(0).normal(size=(3, 500)).astype(np.float32)
+    clips = clips_of(signal, 1, window=100, sample_rate=8000)
+    shown = read(clips, np.array([[0, 1], [1, 2]]), AsStored(), seed=0, epoch=3)
+    assert shown.shape == (4, 1, 1, 100)
+    assert torch.equal(shown[1], shown[2])

@@ -1,10 +1,5 @@
 import json
 import math
-import random
-import signal
-import subprocess
-import sys
-import time
 
 import numpy as np
 import pytest
@@ -77,50 +72,6 @@ def test_training_learns(tmp_path):
     assert all(line["loss"] > line["floor"]["contrast"] for line in steps)
 
 
-@pytest.mark.slow
-def test_five_kills_at_random_moments_change_no_bit(tmp_path):
-    """SIGKILL anywhere, resume, and again: the weights of a run that never stopped."""
-    np.save(tmp_path / "images.npy", images(200))
-    command = [sys.executable, "-m", "twofold"]
-    flags = "--encoder resnet-small --width 0.25 --batch-size 16 --threads 1 --epochs 80"
-    fresh = ["pretrain", "simclr", "--data", str(tmp_path / "images.npy"), *flags.split()]
-    whole, stopped = tmp_path / "whole", tmp_path / "stopped"
-    subprocess.run([*command, *fresh, "--out", str(whole)], check=True, capture_output=True)
-
-    rng = random.Random(0)
-    arguments = [*fresh, "--checkpoint-seconds", "0.1", "--out", str(stopped)]
-    kills = 0
-    while kills < 5:
-        process = subprocess.Popen([*command, *arguments], stderr=subprocess.DEVNULL)
-        begun = _wait_for(process, lambda: _steps(stopped) > 0)
-        time.sleep(rng.uniform(0, 0.5) if begun else 0)
-        process.send_signal(signal.SIGKILL)
-        if process.wait() == -signal.SIGKILL:
-            kills += 1
-        else:
-            pytest.fail("the run ended before it was killed five times; make it longer")
-        arguments = ["pretrain", "--resume", str(stopped)]
-    assert kills == 5
-    subprocess.run(
-        [*command, "pretrain", "--resume", str(stopped)], check=True, capture_output=True
-    )
-    assert_same_bits(weights(whole), weights(stopped))
-    lines = [line["step"] for line in read_metrics(stopped) if line["kind"] == "step"]
-    assert lines == list(range(1, lines[-1] + 1))
-
-
-def _steps(folder):
-    return sum(line["kind"] == "step" for line in read_metrics(folder))
-
-
-def _wait_for(process, condition):
-    while process.poll() is None:
-        if condition():
-            return True
-        time.sleep(0.01)
-    return False
-
-
 def test_a_run_stopped_by_ctrl_c_saves_and_goes_on_to_the_same_bits(tmp_path, interrupted_at):
     train(tmp_path / "whole", epochs=4)
     with interrupted_at(9):
@@ -156,7 +107,8 @@ def test_other_data_is_refused_on_resume(tmp_path):
 
 
 def test_a_loss_that_is_no_number_ends_the_run_with_a_remedy(tmp_path):
-    with pytest.raises(TwofoldError, match=r"the loss is (nan|inf) at step \d+; lower"):
+    finding = r"the loss of 'contrast' is not finite at step 2 \(items [\d, ]+ and 13 more\); lower"
+    with pytest.raises(TwofoldError, match=finding):
         train(tmp_path / "run", epochs=9, optimizer=twofold.Optimizer(learning_rate=1e30))
 
 

@@ -43,7 +43,7 @@ from twofold.folder import (
     write_atomically,
     write_down,
 )
-from twofold.hardware import Hardware, detect
+from twofold.hardware import Hardware, detect, trusted
 from twofold.launch import complete, conduct, feed, find_hardware, open_config, record, with_batches
 from twofold.loader import Loader
 from twofold.method import Aligned, Method
@@ -266,10 +266,14 @@ def _prepared(whole: Config, data: Data, hardware: Hardware, groups: Groups | No
     recipe = for_channels(whole.recipe, trained.channels)
     views = build_views(recipe, trained, seed)
     preprocess = domain_by_name(recipe.domain).tools.measure(trained.items, recipe.input)
-    whole = record(replace(whole, recipe=recipe), data, preprocess, hardware, recipe.encoder)
     torch.manual_seed(seed)
-    network, spec = add_adapters(recipe, *new_network(recipe, trained.channels, preprocess.size))
-    check_views(recipe, network, trained.channels, preprocess.size)
+    network, spec = add_adapters(recipe, *new_network(recipe, preprocess))
+    if trusted(hardware, network, check_views(recipe, network, preprocess)) != hardware:
+        raise TwofoldError(
+            f"this processor's bf16 is wrong for such items as those of '{data.name}'; say "
+            "--precision float32"
+        )
+    whole = record(replace(whole, recipe=recipe), data, preprocess, hardware, recipe.encoder)
     known = find_known(recipe, trained, views)
     method = Method(network, recipe.learned, encode=recipe.encode, known=known)
     loader = feed(whole, trained, views, preprocess, hardware, groups)

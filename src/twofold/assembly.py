@@ -20,6 +20,7 @@ from twofold.method import Method
 from twofold.networks import build_encoder, check_reads
 from twofold.objectives import Known
 from twofold.positives import Groups
+from twofold.preprocess import Preprocess
 from twofold.recipes import RECIPES, Recipe, recipe_by_name
 
 
@@ -49,11 +50,13 @@ def for_channels(recipe: Recipe, channels: int) -> Recipe:
 
 def build_views(recipe: Recipe, source: Source, seed: int) -> Views:
     """The views that a recipe makes of a source's items."""
+    kind = domain_by_name(recipe.domain)
     return Views(
         recipe.augmentations,
         recipe.prescription,
         channels=source.channels,
-        size=recipe.view_size or min(source.height, source.width),
+        size=recipe.view_size or kind.size(source.height, source.width),
+        signals=kind.signals,
         seed=seed,
         num_views=recipe.num_views,
         small_views=recipe.small_views,
@@ -61,7 +64,7 @@ def build_views(recipe: Recipe, source: Source, seed: int) -> Views:
         asymmetry=recipe.asymmetry,
         repeats=recipe.repeats,
         select=recipe.select,
-        renderer=domain_by_name(recipe.domain).tools.render,
+        renderer=kind.tools.render,
     )
 
 
@@ -156,22 +159,30 @@ def _targets(recipe: Recipe, views: Views) -> dict[str, Target]:
     }
 
 
-def new_network(recipe: Recipe, channels: int, size: int) -> tuple[nn.Module, dict[str, Any]]:
-    """The recipe's network for images of a size, and how to say so."""
+def new_network(recipe: Recipe, preprocess: Preprocess) -> tuple[nn.Module, dict[str, Any]]:
+    """The recipe's network for items as they are preprocessed, and how to say so."""
+    channels, height, width = preprocess.read_shape(recipe.view_size)
     spec: dict[str, Any] = {
         "name": recipe.encoder,
         "channels": channels,
-        "image_size": recipe.view_size or size,
+        "image_size": width,
         "width": recipe.width,
         "stem": recipe.stem,
     }
+    if height != width:
+        spec["rows"] = height
     return build_encoder(**spec), spec
 
 
-def check_views(recipe: Recipe, network: nn.Module, channels: int, size: int) -> None:
-    """Refuses a network that cannot read images of a size, or the views made of them."""
-    for side in {size, *recipe.view_sizes(size)}:
-        check_reads(network, channels=channels, size=side)
+def check_views(
+    recipe: Recipe, network: nn.Module, preprocess: Preprocess
+) -> set[tuple[int, int, int]]:
+    """The shapes in which the network reads items and views; refuses one that cannot."""
+    sizes = {preprocess.size, *recipe.view_sizes(preprocess.size)}
+    shapes = {preprocess.read_shape(size) for size in sizes}
+    for shape in shapes:
+        check_reads(network, shape)
+    return shapes
 
 
 def with_input(recipe: Recipe, begun: Path) -> Recipe:

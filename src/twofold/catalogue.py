@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
-
-import yaml
 
 from twofold.errors import TwofoldError
 from twofold.evaluate.metrics import figures_of
@@ -23,6 +20,7 @@ from twofold.folder import (
     METRICS,
     sound_metrics,
 )
+from twofold.plain import plain_from_json, plain_from_yaml
 
 
 @dataclass(frozen=True, kw_only=True, order=True)
@@ -101,8 +99,8 @@ def runs(folder: str | Path = "runs") -> list[Entry]:
 def _read(run: Path, top: Path) -> Entry:
     """What the files of a run say, as far as they can be read."""
     problems: list[str] = []
-    config = _opened(run / CONFIG, yaml.safe_load, problems)
-    evaluation = _opened(run / EVALUATION, json.loads, problems)
+    config = _opened(run / CONFIG, plain_from_yaml, problems)
+    evaluation = _opened(run / EVALUATION, plain_from_json, problems)
     try:
         lines, damaged = sound_metrics(run)
     except (OSError, UnicodeDecodeError):
@@ -138,7 +136,7 @@ def _opened(path: Path, parse: Callable[[str], Any], problems: list[str]) -> dic
         content = parse(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError, yaml.YAMLError):
+    except (OSError, ValueError):
         content = None
     if isinstance(content, dict):
         return content

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from twofold.errors import TwofoldError
 from twofold.folder import write_atomically
+from twofold.plain import plain_from_json
 
 _KEEP = 2  # the newest, and the one before in case the newest is damaged
 
@@ -50,7 +51,13 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     text = header.get("facts", "")
     if header.get("digest") != _digest(tensors, text):
         raise TwofoldError(f"{path} is damaged (its digest does not match its contents)")
-    return tensors, json.loads(text)
+    try:
+        found = plain_from_json(text)
+    except ValueError as error:
+        raise TwofoldError(f"{path} is damaged ({error})") from None
+    if not isinstance(found, dict):
+        raise TwofoldError(f"{path} is damaged (its facts are no mapping)")
+    return tensors, found
 
 
 def save_checkpoint(

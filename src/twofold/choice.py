@@ -51,8 +51,9 @@ class Choice:
     def recall(self) -> None:
         """Reads the epochs that `metrics.jsonl` holds.
 
-        So a run that was stopped chooses as one that never was.
+        So a run that was stopped, or went back, chooses as one that never was.
         """
+        self.best, self.last = {}, 0
         for record in read_metrics(self.folder):
             if record["kind"] == "epoch":
                 self._better(record)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 from importlib import import_module
 
-from twofold.errors import TwofoldError, unknown
+from twofold.errors import TwofoldError, printable, unknown
 
 COMMANDS = (
     "pretrain",
@@ -57,6 +58,8 @@ twofold learns representations from unlabelled data.
   twofold runs [FOLDER]                        a table of all runs: --sort COLUMN
   twofold simulate jets --n N --out FILE.h5    jets of two classes, from Pythia 8 and FastJet
   twofold simulate emoji --out FILE.h5         the same concepts drawn by several artists
+  twofold simulate notes --n N --out FILE.h5   notes of instruments, played from soundfonts
+  twofold simulate speech --n N --out FILE.h5  words in many voices and accents, by espeak-ng
   twofold simulate pendulum --out FILE.h5      orbits, also of a double-pendulum, kepler and more
   twofold list                                 recipes, encoders, augmentations, data names
 
@@ -69,6 +72,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = list(sys.argv[1:] if argv is None else argv)
     # Read once, when torch is loaded: idle threads sleep, so that loader threads get a core.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    warnings.formatwarning = _note
     try:
         if not args or args[0] in {"-h", "--help", "help"}:
             print(_HELP, end="")
@@ -82,12 +86,27 @@ def main(argv: Sequence[str] | None = None) -> None:
         else:
             sys.exit(import_module(f"twofold.commands.{args[0]}").main(args[1:]))
     except TwofoldError as error:
-        print(f"twofold: {error}", file=sys.stderr)
+        print(f"twofold: {printable(str(error))}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)
+    except MemoryError:
+        print("twofold: there is not enough memory; take fewer or smaller items", file=sys.stderr)
+        sys.exit(1)
     except BrokenPipeError:
         sys.exit(141)
     except OSError as error:  # a full disk, a folder that may not be written
-        print(f"twofold: {error}", file=sys.stderr)
+        print(f"twofold: {printable(str(error))}", file=sys.stderr)
         sys.exit(1)
+
+
+def _note(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    line: str | None = None,
+) -> str:
+    """A warning as a user reads it: what is the matter, not which line of ours says so."""
+    del category, filename, lineno, line
+    return f"note: {message}\n"

@@ -8,11 +8,10 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import yaml
-
 from twofold.errors import TwofoldError
 from twofold.evaluate.metrics import Spelled, certainly_best, figures_of, read_name, spell
 from twofold.folder import CONFIG, check_run, flattened, read_evaluation, read_metrics
+from twofold.plain import plain_from_yaml
 
 Figure = Mapping[str, Any]
 """`value`, `ci95` (None if it has no interval) and `n`, as in `evaluation.json`."""
@@ -160,8 +159,8 @@ class _Run(NamedTuple):
 
 def _read(path: Path) -> _Run:
     try:
-        config = yaml.safe_load((path / CONFIG).read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError):
+        config = plain_from_yaml((path / CONFIG).read_text(encoding="utf-8"))
+    except ValueError:
         config = None
     if not isinstance(config, dict):
         raise TwofoldError(f"{path / CONFIG} cannot be read as YAML; leave this run out")

@@ -16,6 +16,7 @@ import yaml
 from twofold.distilling import Distilling
 from twofold.errors import TwofoldError, unknown
 from twofold.folder import write_atomically
+from twofold.plain import plain_from_yaml
 from twofold.recipes import RECIPES, Recipe, recipe_by_name
 from twofold.tuning import Tuning
 
@@ -43,12 +44,22 @@ class DataConfig:
     image_size: int | None = None
     """Height and width in pixels at which folders of images are decoded; their own if they share
     one."""
+    sample_rate: int | None = None
+    """Samples a second to which recordings are brought; their own if none."""
+    seconds: float | None = None
+    """Length of the windows in which recordings are read; their own if they share one."""
+    mono: bool = False
+    """Whether the channels of recordings are averaged to one."""
 
     def __post_init__(self) -> None:
         if not 0 < self.test_fraction < 1:
             raise TwofoldError(f"test_fraction is {self.test_fraction}; it must be in (0, 1)")
         if self.image_size is not None and self.image_size < 4:
             raise TwofoldError(f"image_size is {self.image_size}; it must be at least 4")
+        if self.sample_rate is not None and self.sample_rate < 1:
+            raise TwofoldError(f"sample_rate is {self.sample_rate}; it must be positive")
+        if self.seconds is not None and not self.seconds > 0:
+            raise TwofoldError(f"seconds is {self.seconds}; it must be > 0")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,6 +80,9 @@ class Settings:
     """Epochs between online evaluations, >= 1."""
     checkpoint_seconds: float = 60.0
     """Seconds between checkpoints, > 0."""
+    not_finite: Literal["stop", "skip"] = "stop"
+    """At a loss or gradient that is not finite: stop, or go back to the newest checkpoint and leave
+    that batch out."""
     track: tuple[Literal["tensorboard", "wandb", "mlflow"], ...] = ()
     """Trackers told what the run measures; nothing is sent to wandb without an account."""
 
@@ -132,6 +146,33 @@ class Config:
         write_atomically(path, text.encode())
 
 
+def heard(settings: DataConfig, preprocess: Mapping[str, Any]) -> DataConfig:
+    """`settings` with the sample rate and the window that an encoder reads, where they say none.
+
+    Of several channels the mean is taken if the encoder reads one.
+
+    Args:
+        settings: Where the items come from.
+        preprocess: The encoder's, as `found` or an `encoder.safetensors` holds it; nothing changes
+            if its items are no signals.
+
+    Example:
+        >>> heard(DataConfig(seconds=2.0), {"sample_rate": 16_000, "size": 8_000, "mean": (0.0,)})
+        DataConfig(data='', key=None, ..., sample_rate=16000, seconds=2.0, mono=True)
+    """
+    rate = preprocess.get("sample_rate")
+    if rate is None:
+        return settings
+    front_end = preprocess.get("front_end") or {}
+    channels = len(preprocess["mean"]) // (3 if front_end.get("phase") else 1)
+    return dataclasses.replace(
+        settings,
+        sample_rate=settings.sample_rate or rate,
+        seconds=settings.seconds or preprocess["size"] / rate,
+        mono=settings.mono or channels == 1,
+    )
+
+
 def load_config(path: Path, recipe: Recipe | None = None) -> Config:
     """Reads a `config.yaml` back; a key that nothing reads is an error.
 
@@ -144,35 +185,44 @@ def load_config(path: Path, recipe: Recipe | None = None) -> Config:
             the wrong kind.
     """
     try:
-        plain = yaml.safe_load(path.read_text())
+        plain = plain_from_yaml(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise TwofoldError(f"{path} does not exist; a run folder has a config.yaml") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        reason = str(error).replace("\n", " ")
-        raise TwofoldError(f"{path} is not valid YAML: {reason}") from None
+    except OSError as error:
+        raise TwofoldError(f"{path} cannot be read: {error.strerror}") from None
+    except ValueError as error:
+        raise TwofoldError(f"{path} is not valid YAML: {error}; write it anew") from None
     if not isinstance(plain, dict) or not isinstance(plain.get("recipe"), dict):
         raise TwofoldError(f"{path} describes no run; it needs a recipe with a name")
     found = plain.pop("found", {})
     begun = Config(recipe=_begun(plain["recipe"], recipe))
-    if aligning := plain.get("aligning"):
-        begun = dataclasses.replace(begun, aligning=Aligning(recipe=_begun(aligning["recipe"])))
+    aligning = plain.get("aligning")
+    for part, value in (("found", found), ("aligning", {} if aligning is None else aligning)):
+        if not isinstance(value, Mapping):
+            raise TwofoldError(f"{part} of {path} is {value!r}; it must be a mapping")
+    if aligning is not None:
+        other = _begun(aligning.get("recipe"))
+        begun = dataclasses.replace(begun, aligning=Aligning(recipe=other))
     config: Config = from_plain(begun, plain)
     return dataclasses.replace(config, found=found)
 
 
-def _begun(plain: Mapping[str, Any], recipe: Recipe | None = None) -> Recipe:
+def _begun(plain: Any, recipe: Recipe | None = None) -> Recipe:
     """What the recipe in a file is built on: the one that goes by its name if none is given."""
+    if not isinstance(plain, Mapping):
+        raise TwofoldError(f"a recipe is {plain!r}; it must be a mapping with a name")
     name = str(plain.get("name"))
     if recipe is None and name not in RECIPES:
         refusal = unknown("recipe", name, RECIPES)
         raise TwofoldError(f"{refusal}; a recipe of your own must be handed over in Python")
-    recipe = recipe or recipe_by_name(name, plain.get("domain", "image"))
+    recipe = recipe or recipe_by_name(name, str(plain.get("domain", "image")))
     return _with_objectives(recipe, plain.get("objectives"))
 
 
 def _with_objectives(recipe: Recipe, listed: Any) -> Recipe:
     """`recipe` with those of its objectives that a file lists, if it lists any."""
-    kept = {name: o for name, o in recipe.objectives.items() if name in (listed or {})}
+    known = listed if isinstance(listed, Mapping) else {}  # what else it is, is told of later
+    kept = {name: o for name, o in recipe.objectives.items() if name in known}
     weights = {name: weight for name, weight in recipe.weights.items() if name in kept}
     return dataclasses.replace(recipe, objectives=kept, weights=weights) if kept else recipe
 

@@ -14,6 +14,7 @@ from rich.table import Table
 
 from twofold.config import Config
 from twofold.domains import Data
+from twofold.errors import printable
 from twofold.evaluate.metrics import figures_of, learned_figures, read_name, spell
 from twofold.folder import ENCODER, EVALUATION, SKIPPED, read_evaluation
 from twofold.recipes import Recipe
@@ -54,9 +55,8 @@ class Console:
         for name, count in found["negatives"].items():
             self._print(f"{name}: {count} negatives per anchor")
         self.notes(remarks)
-        skipped = len(data.train.skipped) + len(data.test.skipped)
-        if skipped:
-            self._print(f"note: {skipped} files could not be read; {SKIPPED} lists them")
+        if skipped := len(data.skipped):
+            self._print(f"note: {_count(skipped, 'file')} could not be read; {SKIPPED} lists them")
 
     def notes(self, remarks: Iterable[str]) -> None:
         """What a user should know, one line each."""
@@ -98,7 +98,7 @@ class Console:
             )
 
     def _print(self, words: str, *, style: str | None = None) -> None:
-        self._rich.print(words, soft_wrap=True, style=style)
+        self._rich.print(printable(words), soft_wrap=True, style=style)
 
 
 class _Training:
@@ -167,7 +167,7 @@ def print_proof(proof: Mapping[str, Any]) -> None:
             _verdict(verdict),
         )
     width = max(RichConsole().width, 120)
-    RichConsole(highlight=False, width=width).print(table)
+    RichConsole(highlight=False, markup=False, width=width).print(table)
 
 
 def _verdict(verdict: Mapping[str, Any]) -> str:
@@ -216,4 +216,4 @@ def _results() -> RichConsole:
 def print_reached(folder: Path, name: str) -> None:
     """What a network with a head of its own reached, and where that is written down."""
     print_figures({name: read_evaluation(folder)[name]})
-    RichConsole(highlight=False, soft_wrap=True).print(folder / EVALUATION)
+    _results().print(folder / EVALUATION, soft_wrap=True)

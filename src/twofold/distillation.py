@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from twofold.assembly import (
     with_input,
 )
 from twofold.choice import Choice
-from twofold.config import Config, Settings, change, load_config
+from twofold.config import Config, Settings, change, heard, load_config
 from twofold.display import Console
 from twofold.distilling import Distilling, as_asked
 from twofold.distributed import refuse_several
@@ -39,7 +39,15 @@ from twofold.folder import (
     write_down,
 )
 from twofold.hardware import Hardware
-from twofold.launch import conduct, find_hardware, open_config, record, start, with_batches
+from twofold.launch import (
+    conduct,
+    find_hardware,
+    in_trusted_precision,
+    open_config,
+    record,
+    start,
+    with_batches,
+)
 from twofold.method import Method
 from twofold.monitor import Monitor
 from twofold.objectives import Distill, Known
@@ -136,7 +144,8 @@ def teach(
     console, settings, lessons = Console(quiet=quiet), whole.settings, _lessons(whole)
     teacher = load_tuned(check_run(lessons), backbone=backbone)
     preprocess, digest = teacher.encoder.preprocess, _digest(whole, teacher)
-    data = data or open_config(whole.data, settings.seed, whole.recipe.domain)
+    wanted = heard(whole.data, asdict(preprocess))
+    data = data or open_config(wanted, settings.seed, whole.recipe.domain)
     _check_items(whole, teacher, data)
     trained, labelled = replace(data.train, labels=None, label_names=()), None
     if _objective(whole.recipe).teacher_share < 1:
@@ -146,14 +155,15 @@ def teach(
     recipe = with_input(whole.recipe, lessons)
     recipe = replace(recipe, view_size=recipe.view_size or preprocess.size)
     recipe, remarks = with_batches(for_channels(recipe, trained.channels), len(trained))
+    views = build_views(recipe, trained, settings.seed)
+    torch.manual_seed(settings.seed)
+    network, spec = new_network(recipe, preprocess)
+    shapes = check_views(recipe, network, preprocess)
+    hardware, doubts = in_trusted_precision(whole, hardware, network, shapes)
     whole = record(replace(whole, recipe=recipe), data, preprocess, hardware, recipe.encoder)
     labels = 0 if labelled is None else int(labelled.sum())
     whole = replace(whole, found={**whole.found, "teacher": digest, "labels": labels})
 
-    views = build_views(recipe, trained, settings.seed)
-    torch.manual_seed(settings.seed)
-    network, spec = new_network(recipe, trained.channels, preprocess.size)
-    check_views(recipe, network, trained.channels, preprocess.size)
     student = Encoder(network, preprocess, spec)
     method = Method(
         network,
@@ -172,7 +182,7 @@ def teach(
         hardware=hardware,
         monitor=Monitor(trained, None, views=views, preprocess=preprocess, hardware=hardware),
         choice=Choice(folder, "last"),
-        remarks=(*remarks, f"the teacher is {lessons}; {labels or 'no'} labels take part"),
+        remarks=(*remarks, *doubts, f"the teacher is {lessons}; {labels or 'no'} labels take part"),
         overwrite=overwrite,
         console=console,
     )

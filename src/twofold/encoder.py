@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -139,26 +140,53 @@ def load(run: str | Path, *, backbone: nn.Module | None = None) -> Encoder:
     """
     path = _file(run)
     tensors, facts = load_tensors(path)
-    spec = facts["spec"]
+    with _described_by(path):
+        spec, preprocess = facts["spec"], read_preprocess(facts["preprocess"])
     if backbone is None and spec is None:
         raise TwofoldError(
             f"{path} holds a network of your own; pass it: load({str(run)!r}, backbone=...)"
         )
-    network = backbone if backbone is not None else build(spec)
-    try:
+    with _described_by(path):
+        network = backbone if backbone is not None else build(spec)
         network.load_state_dict(tensors)
-    except RuntimeError as error:
-        reason = str(error).splitlines()[-1].strip()
-        raise TwofoldError(f"{path} does not fit the network: {reason}") from None
-    projector = _load_projector(path.with_name(PROJECTOR))
-    erasers = _load_erasers(path.with_name(ERASERS))
-    return Encoder(network.eval(), read_preprocess(facts["preprocess"]), spec, projector, erasers)
+    with _described_by(path.with_name(PROJECTOR)):
+        projector = _load_projector(path.with_name(PROJECTOR))
+    with _described_by(path.with_name(ERASERS)):
+        erasers = _load_erasers(path.with_name(ERASERS))
+    return Encoder(network.eval(), preprocess, spec, projector, erasers)
+
+
+@contextmanager
+def _described_by(path: Path) -> Iterator[None]:
+    """A block that makes what a file describes; it may be of a stranger, and describe nothing."""
+    try:
+        yield
+    except TwofoldError:
+        raise
+    except (
+        LookupError,
+        TypeError,
+        ValueError,
+        AttributeError,
+        ArithmeticError,
+        RuntimeError,
+    ) as error:
+        reason = str(error).splitlines()[-1].strip() if str(error) else type(error).__name__
+        raise TwofoldError(
+            f"{path} does not fit the network that it describes: {reason}; copy it again"
+        ) from None
 
 
 def domain_of(run: str | Path) -> str:
     """What kind of items the encoder of a run reads, or that of an `encoder.safetensors`."""
-    facts: dict[str, Any] = load_tensors(_file(run))[1]["preprocess"]
-    return str(facts.get("domain", "image"))
+    return str(preprocess_of(run).get("domain", "image"))
+
+
+def preprocess_of(run: str | Path) -> dict[str, Any]:
+    """The preprocessing of that encoder, as its file holds it."""
+    path = _file(run)
+    with _described_by(path):
+        return dict(load_tensors(path)[1]["preprocess"])
 
 
 def _file(run: str | Path) -> Path:
@@ -175,7 +203,8 @@ def _file(run: str | Path) -> Path:
 
 def build(spec: Mapping[str, Any]) -> nn.Module:
     """The network that a specification describes, with its adapters if it has any."""
-    plain = {name: value for name, value in spec.items() if name != "adapters"}
+    # Its weights lie beside the specification: nothing is fetched, whoever wrote it.
+    plain = {name: value for name, value in spec.items() if name not in {"adapters", "pretrained"}}
     network = build_encoder(**plain)
     return adapt(network, **spec["adapters"]) if "adapters" in spec else network
 

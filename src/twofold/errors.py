@@ -12,6 +12,16 @@ class TwofoldError(ValueError):
     """A user's mistake, told in one line: the thing, the rule, the finding, the remedy."""
 
 
+def printable(text: str) -> str:
+    """`text` in one line that no terminal takes for commands, whatever names it quotes.
+
+    Example:
+        >>> printable("no 'a\\nb.png'")
+        "no 'a\\\\nb.png'"
+    """
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
 def nearest(name: str, choices: Iterable[str]) -> str | None:
     """The choice that `name` was most likely meant to be, or None if nothing is close.
 

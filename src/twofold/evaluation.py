@@ -259,9 +259,11 @@ def _check_fits(data: Data, preprocess: Preprocess) -> None:
     except TwofoldError as error:
         raise TwofoldError(f"'{data.name}' does not fit: {error}") from None
     check_domain(data, preprocess.domain)
-    shape, size = f"{data.train.height}x{data.train.width}", preprocess.size
-    if min(data.train.height, data.train.width) != size:
-        items = domain_by_name(preprocess.domain).items
+    kind, size = domain_by_name(preprocess.domain), preprocess.size
+    if preprocess.sample_rate is not None:
+        _check_windows(data, preprocess.sample_rate, size)
+    elif kind.size(data.train.height, data.train.width) != size:
+        items, shape = kind.items, f"{data.train.height}x{data.train.width}"
         hint = f" (--image-size {size} for a folder)" if preprocess.domain == "image" else ""
         raise TwofoldError(
             f"'{data.name}' does not fit: its {items} are {shape} pixels and this encoder reads "
@@ -269,14 +271,26 @@ def _check_fits(data: Data, preprocess: Preprocess) -> None:
         )
 
 
+def _check_windows(data: Data, sample_rate: int, size: int) -> None:
+    found, rate = data.train.width, getattr(data.train.items, "sample_rate", sample_rate)
+    if (found, rate) != (size, sample_rate):
+        raise TwofoldError(
+            f"'{data.name}' does not fit: its windows are {found:,} samples at {rate:,} Hz and "
+            f"this encoder reads {size:,} at {sample_rate:,} Hz; say --sample-rate {sample_rate} "
+            f"--seconds {size / sample_rate:g}"
+        )
+
+
 def _network(
     name: str, data: Data, preprocess: Preprocess, seed: int, *, pretrained: bool = False
 ) -> nn.Module:
-    channels, size = data.train.channels, preprocess.size
+    channels, rows, size = preprocess.read_shape()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        network = build_encoder(name, channels=channels, image_size=size, pretrained=pretrained)
-    check_reads(network, channels=channels, size=size)
+        network = build_encoder(
+            name, channels=channels, rows=rows, image_size=size, pretrained=pretrained
+        )
+    check_reads(network, (channels, rows, size))
     return network.eval()
 
 

@@ -15,11 +15,11 @@ from torch.nn import functional as F
 
 from twofold.assembly import build_views, find_known, for_channels, with_input
 from twofold.choice import Choice, Measure
-from twofold.config import Config, change, load_config
+from twofold.config import Config, change, heard, load_config
 from twofold.display import Console
 from twofold.distributed import refuse_several
 from twofold.domains import Data, Source
-from twofold.encoder import Encoder, domain_of, load, renewed
+from twofold.encoder import Encoder, domain_of, load, preprocess_of, renewed
 from twofold.errors import TwofoldError
 from twofold.evaluate import accuracy, class_figures, draw_labels, features, figures_by_target
 from twofold.evaluate.intervals import Figure
@@ -32,7 +32,14 @@ from twofold.folder import (
     write_down,
 )
 from twofold.hardware import Hardware
-from twofold.launch import conduct, find_hardware, open_config, record, with_batches
+from twofold.launch import (
+    conduct,
+    find_hardware,
+    in_trusted_precision,
+    open_config,
+    record,
+    with_batches,
+)
 from twofold.method import Method
 from twofold.monitor import Monitor
 from twofold.objectives import Supervised
@@ -102,7 +109,8 @@ def finetune(
     whole = change(whole, changes)
     folder = Path(out)
     check_new(folder, overwrite=overwrite)
-    opened = None if named else open_config(whole.data, whole.settings.seed, recipe.domain, data)
+    settings = heard(whole.data, preprocess_of(run))
+    opened = None if named else open_config(settings, whole.settings.seed, recipe.domain, data)
     tune(whole, folder, data=opened, backbone=backbone, overwrite=overwrite, quiet=quiet)
     return load_tuned(folder, backbone=backbone)
 
@@ -122,7 +130,8 @@ def tune(
     `folder/baseline`. What both reach on the test items goes to `evaluation.json`.
     """
     assert whole.tuning is not None
-    data = data or open_config(whole.data, whole.settings.seed, whole.recipe.domain)
+    settings = heard(whole.data, preprocess_of(whole.tuning.start))
+    data = data or open_config(settings, whole.settings.seed, whole.recipe.domain)
     outcome = _train(whole, folder, data, backbone, overwrite=overwrite, quiet=quiet)
     if not outcome.finished:
         return outcome
@@ -188,6 +197,8 @@ def _train(
     )
     recipe = for_channels(recipe, labelled.channels)
     network = type(base.backbone).__name__ if base.spec is None else recipe.encoder
+    shapes = [base.preprocess.read_shape(recipe.view_size)]
+    hardware, doubts = in_trusted_precision(whole, hardware, base.backbone, shapes)
     whole = record(replace(whole, recipe=recipe), data, base.preprocess, hardware, network)
     labels = {"trained_on": len(labelled), "held_out": len(held_out) if held_out else 0}
     whole = replace(whole, found={**whole.found, "labels": labels})
@@ -224,7 +235,7 @@ def _train(
             f"encoder.{name}": share
             for name, share in layer_shares(method.encoder, tuning.layer_decay).items()
         },
-        remarks=(*remarks, _about(labels, tuning)),
+        remarks=(*remarks, *doubts, _about(labels, tuning)),
         overwrite=overwrite,
         console=console,
     )

@@ -6,10 +6,12 @@ import json
 import os
 import shutil
 from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from twofold.errors import TwofoldError, nearest
+from twofold.plain import plain_from_json
 
 CONFIG = "config.yaml"
 METRICS = "metrics.jsonl"
@@ -43,6 +45,7 @@ _FILES = (
 )
 FOLDERS = (CHECKPOINTS, CANDIDATES, CEILINGS, BASELINE, BESIDE, "tensorboard", "wandb", "mlruns")
 """What a run keeps in folders of its own; there are no runs in their own right below them."""
+_PARTIAL = ".partial"  # ends the names of files that are being written
 
 
 def check_new(folder: Path, *, overwrite: bool = False) -> None:
@@ -55,15 +58,69 @@ def check_new(folder: Path, *, overwrite: bool = False) -> None:
                 f"{folder} already holds a run; go on with `twofold pretrain --resume {folder}`, "
                 "choose another --out, or replace it with --overwrite"
             )
-    elif folder.exists() and any(folder.iterdir()):
+    elif folder.exists() and any(path.suffix != _PARTIAL for path in folder.iterdir()):
         raise TwofoldError(f"{folder} is not empty and holds no run; choose another --out")
     above = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     if not above.is_dir():
         raise TwofoldError(f"{folder} cannot be created: {above} is a file; choose another --out")
+    _check_writable(folder, above)
+
+
+def _check_writable(folder: Path, above: Path) -> None:
     if not os.access(above, os.W_OK):
         raise TwofoldError(
             f"{folder} cannot be written: {above} is read-only; choose another --out"
         )
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """A block in which this process alone trains in `folder`, which is made if missing.
+
+    The system holds the lock and lets go of it when the process ends, however it ends. What
+    processes that were killed had begun to write is removed.
+
+    Raises:
+        TwofoldError: If another process trains there, or nothing can be written.
+
+    Example:
+        >>> import tempfile
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> with alone(folder), alone(folder):
+        ...     pass
+        Traceback (most recent call last):
+        twofold.errors.TwofoldError: another process is training in ...
+    """
+    import fcntl  # where there is none, only training is out of reach
+
+    folder.mkdir(parents=True, exist_ok=True)
+    _check_writable(folder, folder)
+    lock = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise TwofoldError(
+                f"another process is training in {folder}; wait for it, or choose another --out"
+            ) from None
+        for place in (folder, folder / CHECKPOINTS, folder / CANDIDATES):
+            for partial in place.glob(f".*{_PARTIAL}"):
+                if not _runs(int(partial.name.split(".")[-2])):
+                    partial.unlink(missing_ok=True)
+        yield
+    finally:
+        os.close(lock)
+
+
+def _runs(process: int) -> bool:
+    """Whether a process of that number exists, other than this one."""
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return process != os.getpid()
 
 
 def check_run(folder: Path) -> Path:
@@ -97,12 +154,13 @@ def sound_metrics(folder: Path) -> tuple[list[dict[str, Any]], int]:
     A last line that was cut short by a crash is left out and not counted: that is no news.
     """
     path = folder / METRICS
-    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
+    lines = text.splitlines()
     records, damaged = [], 0
     for number, line in enumerate(lines, start=1):
         try:
-            record = json.loads(line)
-        except json.JSONDecodeError:
+            record = plain_from_json(line)
+        except ValueError:
             damaged += bool(line.strip()) and number < len(lines)
             continue
         if isinstance(record, dict):
@@ -113,8 +171,8 @@ def sound_metrics(folder: Path) -> tuple[list[dict[str, Any]], int]:
 def read_evaluation(folder: Path) -> dict[str, Any]:
     """`evaluation.json`; nothing if it is missing or was cut short."""
     try:
-        found = json.loads((folder / EVALUATION).read_text(encoding="utf-8"))
-    except (FileNotFoundError, json.JSONDecodeError):
+        found = plain_from_json((folder / EVALUATION).read_bytes())
+    except (FileNotFoundError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}
 
@@ -149,9 +207,35 @@ def flattened(settings: Mapping[str, Any], above: str = "") -> Iterator[tuple[st
 def write_atomically(path: Path, data: bytes) -> None:
     """Replaces the file at `path` by `data`, all of it or nothing, even if the machine stops."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    with beside.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    beside.replace(path)
+    beside = path.with_name(f".{path.name}.{os.getpid()}{_PARTIAL}")
+    try:
+        with _naming(path), beside.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(path)
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise
+    if hasattr(os, "O_DIRECTORY"):
+        parent = os.open(path.parent, os.O_DIRECTORY)
+        try:
+            os.fsync(parent)  # the new name
+        finally:
+            os.close(parent)
+
+
+def append(path: Path, text: str) -> None:
+    """Adds a line or several to the file at `path`."""
+    with _naming(path), path.open("a", encoding="utf-8") as file:
+        file.write(text)
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """A block whose system errors name the file: that of a full disk does not by itself."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = error.filename or str(path)
+        raise

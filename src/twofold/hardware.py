@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
+from torch import Tensor, nn
 
 from twofold.errors import TwofoldError
 
@@ -79,6 +81,56 @@ def detect(
         threads=threads,
         loader_threads=loader_threads,
     )
+
+
+def trusted(
+    hardware: Hardware, network: nn.Module, shapes: Iterable[tuple[int, int, int]]
+) -> Hardware:
+    """`hardware`, in float32 where its bf16 is wrong for this network.
+
+    On CPUs with AMX, oneDNN 3.12 reads memory that nobody wrote where a strided convolution in
+    bf16 meets a map no wider than its stride: features of a narrow one, gradients of weights where
+    the stride leaves the map. Nothing tells, so it is looked for in the shapes.
+
+    Args:
+        hardware: Where and how a run would compute.
+        network: What it would compute, on any device.
+        shapes: Channels, height and width of what the network reads.
+
+    Example:
+        >>> sound = Hardware(device="cpu", precision="bf16", threads=1, loader_threads=0)
+        >>> trusted(sound, nn.Conv2d(1, 8, 3, stride=2), [(1, 64, 32)]).precision
+        'bf16'
+        >>> trusted(sound, nn.Conv2d(1, 8, (3, 1), stride=2), [(1, 64, 2)]).precision
+        'float32'
+    """
+    if hardware.precision == "float32" or torch.device(hardware.device).type != "cpu":
+        return hardware
+    wrong = any(_meets_narrow_maps(network, shape) for shape in shapes)
+    return replace(hardware, precision="float32") if wrong else hardware
+
+
+def _meets_narrow_maps(network: nn.Module, shape: tuple[int, int, int]) -> bool:
+    """Whether a strided convolution reads maps of a width within its stride."""
+    found: list[bool] = []
+
+    def look(convolution: nn.Conv2d, given: tuple[Tensor, ...]) -> None:
+        (height, width), stride = given[0].shape[-2:], convolution.stride[1]
+        found.append(width < stride or (width == stride > 1 and height > width))
+
+    modes = [(module, module.training) for module in network.modules()]
+    convolutions = [module for module, _ in modes if isinstance(module, nn.Conv2d)]
+    hooks = [convolution.register_forward_pre_hook(look) for convolution in convolutions]
+    first = next(network.parameters(), torch.empty(0))
+    try:
+        with torch.no_grad():
+            network.eval()(first.new_zeros((1, *shape), dtype=torch.float32))
+    finally:
+        for hook in hooks:
+            hook.remove()
+        for module, training in modes:
+            module.training = training
+    return any(found)
 
 
 def _multiplies_bf16(kind: str) -> bool:

@@ -12,8 +12,9 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from twofold.domains.image.query import read_query
+from twofold.clips import Clips
 from twofold.domains.open import open_data
+from twofold.domains.query import read_query
 from twofold.embeddings import Embeddings, Items, Part, embed_items, read_embeddings
 from twofold.encoder import Encoder, load
 from twofold.errors import TwofoldError, unknown
@@ -47,8 +48,8 @@ class Hits:
     """Row of each item in `bank` `(m, k)`."""
     bank: Embeddings
     """What was searched."""
-    asked: np.ndarray
-    """The queries as stored `(m, channels, height, width)`."""
+    asked: np.ndarray | Clips
+    """The queries as stored `(m, channels, height, width)`; of recordings their clips."""
     preprocess: Preprocess
     """How the encoder reads them, and which values are black and white."""
     source: Items | None = None
@@ -72,7 +73,7 @@ class Hits:
         """The items as stored `(m, k, channels, height, width)`; None without the data."""
         if self.source is None or self.places is None:
             return None
-        stored = self.source.stored(self.places.reshape(-1))
+        stored = np.asarray(self.source.stored(self.places.reshape(-1)))
         return stored.reshape(*self.places.shape, *stored.shape[1:])
 
     def __str__(self) -> str:
@@ -101,7 +102,7 @@ class Hits:
             for query in range(len(self.queries))
         ]
         sheet = hit_sheet(
-            self.asked,
+            np.asarray(self.asked),
             items,
             captions,
             names=self.queries,
@@ -207,7 +208,10 @@ def search(
     }
     asked, names = _asked(query, encoder)
     wanted = encoder.embed(asked, **how)
-    items = None if data is None else Items(open_data(data, domain=encoder.preprocess.domain), part)
+    items = None
+    if data is not None:
+        scale = encoder.preprocess
+        items = Items(open_data(data, domain=scale.domain, **scale.window), part)
     given = read_embeddings(embeddings) if isinstance(embeddings, str | Path) else embeddings
     if given is not None:
         bank = _of_part(given, part)
@@ -238,7 +242,7 @@ def search(
     )
 
 
-def _asked(query: Any, encoder: Encoder) -> tuple[np.ndarray, tuple[str, ...]]:
+def _asked(query: Any, encoder: Encoder) -> tuple[np.ndarray | Clips, tuple[str, ...]]:
     """The queries as stored, and what each is called."""
     if isinstance(query, str | Path):
         stored, name = read_query(Path(query), encoder.preprocess), Path(query).name

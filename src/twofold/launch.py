@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,16 +24,16 @@ from twofold.assembly import (
 )
 from twofold.augment import Views, substitutions
 from twofold.choice import Choice
-from twofold.config import Config, DataConfig
+from twofold.config import Config, DataConfig, heard
 from twofold.display import Console
 from twofold.distributed import refuse_several
 from twofold.domains import Data, Source, split
 from twofold.domains.names import check_domain, domain_by_name
 from twofold.encoder import Encoder
-from twofold.errors import TwofoldError
+from twofold.errors import TwofoldError, printable
 from twofold.evaluate import blinded
-from twofold.folder import CONFIG, ENCODER, SKIPPED, clear, write_atomically
-from twofold.hardware import Hardware, detect
+from twofold.folder import CONFIG, ENCODER, SKIPPED, alone, clear, write_atomically
+from twofold.hardware import Hardware, detect, trusted
 from twofold.loader import Loader, Paired
 from twofold.method import Method
 from twofold.monitor import Monitor
@@ -66,6 +66,9 @@ def start(
     console = Console(quiet=quiet)
     settings = whole.settings
     _check_backbone(whole, backbone)
+    if (folder / CONFIG).exists():
+        with alone(folder):
+            pass  # who cannot train there need not wait for the data
     data = data or open_config(whole.data, settings.seed, whole.recipe.domain)
     check_domain(data, whole.recipe.domain)
     trained, held_out = _hold_out(data.train, settings.seed)
@@ -82,15 +85,15 @@ def start(
     preprocess = kind.tools.measure(trained.items, recipe.input)
     whole = dataclasses.replace(whole, recipe=recipe)
     network = recipe.encoder if backbone is None else type(backbone).__name__
-    whole = record(whole, data, preprocess, hardware, network)
-
     known = find_known(recipe, trained, views)
     torch.manual_seed(settings.seed)
     spec: dict[str, Any] | None = None
     if backbone is None:
-        backbone, spec = new_network(recipe, trained.channels, preprocess.size)
+        backbone, spec = new_network(recipe, preprocess)
     backbone, spec = add_adapters(recipe, backbone, spec)
-    check_views(recipe, backbone, trained.channels, preprocess.size)
+    shapes = check_views(recipe, backbone, preprocess)
+    hardware, doubts = in_trusted_precision(whole, hardware, backbone, shapes)
+    whole = record(whole, data, preprocess, hardware, network)
     method = Method(backbone, recipe.learned, encode=recipe.encode, known=known)
     about, sentences = describe(recipe, method)
     if groups is not None:
@@ -117,7 +120,7 @@ def start(
         monitor=monitor,
         choice=Choice(folder, recipe.choose),
         groups=groups,
-        remarks=(*remarks, *sentences),
+        remarks=(*remarks, *doubts, *sentences),
         overwrite=overwrite,
         console=console,
     )
@@ -197,31 +200,34 @@ def conduct(
     recipe, settings = whole.recipe, whole.settings
     loader = feed(whole, trained, views, preprocess, hardware, groups)
     check_trackers(settings.track)
-    if overwrite:
-        clear(folder)
-    whole.save(folder / CONFIG)
-    _list_skipped(data, folder)
     replaced = substitutions(recipe.augmentations, recipe.prescription, trained.channels)
-    console.begin(whole, data, list(views.augmentations), (*remarks, *replaced))
-    with (
-        console.training(recipe, loader.steps_per_epoch) as shown,
-        tracked(shown, whole, folder, quiet=console.quiet) as display,
-    ):
-        return fit(
-            method,
-            loader if beside is None else Paired(loader, beside),
-            recipe=recipe,
-            hardware=hardware,
-            folder=folder,
-            seed=settings.seed,
-            checkpoint_seconds=settings.checkpoint_seconds,
-            monitor=monitor,
-            monitor_every=settings.monitor_every,
-            choice=choice,
-            rate_shares=rate_shares,
-            weights=weights,
-            display=display,
-        )
+    with alone(folder):
+        if overwrite:
+            clear(folder)
+        whole.save(folder / CONFIG)
+        _list_skipped(data, folder)
+        console.begin(whole, data, list(views.augmentations), (*remarks, *replaced))
+        with (
+            console.training(recipe, loader.steps_per_epoch) as shown,
+            tracked(shown, whole, folder, quiet=console.quiet) as display,
+        ):
+            return fit(
+                method,
+                loader if beside is None else Paired(loader, beside),
+                recipe=recipe,
+                hardware=hardware,
+                folder=folder,
+                ids=trained.ids,
+                seed=settings.seed,
+                checkpoint_seconds=settings.checkpoint_seconds,
+                not_finite=settings.not_finite,
+                monitor=monitor,
+                monitor_every=settings.monitor_every,
+                choice=choice,
+                rate_shares=rate_shares,
+                weights=weights,
+                display=display,
+            )
 
 
 def feed(
@@ -258,7 +264,14 @@ def open_config(settings: DataConfig, seed: int, domain: str, data: Any = None) 
             "this run was given an array in Python; hand it over again as data= or, from a file, "
             "with --data"
         )
-    return domain_by_name(domain).tools.open_data(
+    window = {name: getattr(settings, name) for name in ("sample_rate", "seconds", "mono")}
+    kind = domain_by_name(domain)
+    for name, value in window.items():
+        if value and not kind.signals:
+            raise TwofoldError(
+                f"{name} is {value}, but {kind.items} are no recordings; leave it out"
+            )
+    return kind.tools.open_data(
         settings.data if data is None else data,
         key=settings.key,
         label_key=settings.label_key,
@@ -268,6 +281,7 @@ def open_config(settings: DataConfig, seed: int, domain: str, data: Any = None) 
         test_fraction=settings.test_fraction,
         image_size=settings.image_size,
         seed=seed,
+        **(window if kind.signals else {}),
     )
 
 
@@ -293,10 +307,30 @@ def find_hardware(whole: Config) -> Hardware:
     )
 
 
+def in_trusted_precision(
+    whole: Config, hardware: Hardware, network: nn.Module, shapes: Iterable[tuple[int, int, int]]
+) -> tuple[Hardware, tuple[str, ...]]:
+    """How a network can be computed rightly, and what there is to say if that is another way.
+
+    Raises:
+        TwofoldError: If bf16 was asked for and is wrong for such items.
+    """
+    sound = trusted(hardware, network, shapes)
+    if sound == hardware:
+        return hardware, ()
+    if whole.settings.precision == "bf16":
+        raise TwofoldError(
+            "precision is bf16, in which this processor computes this network wrongly for items of "
+            "such a shape; say --precision float32"
+        )
+    return sound, ("in float32, for this processor's bf16 is wrong for items of such a shape",)
+
+
 def record(
     whole: Config, data: Data, preprocess: Preprocess, hardware: Hardware, network: str
 ) -> Config:
     """The configuration with what was found; refuses data that is not what it was."""
+    scale = dataclasses.asdict(preprocess)
     fingerprint = data.train.fingerprint()
     before = whole.found.get("fingerprint", fingerprint)
     if before != fingerprint:
@@ -320,10 +354,10 @@ def record(
             for name, objective in whole.recipe.learned.items()
             if (count := objective.num_negatives(whole.recipe.batch_size)) is not None
         },
-        "preprocess": dataclasses.asdict(preprocess),
+        "preprocess": scale,
         "hardware": dataclasses.asdict(hardware),
     }
-    return dataclasses.replace(whole, found=found)
+    return dataclasses.replace(whole, data=heard(whole.data, scale), found=found)
 
 
 def _check_backbone(whole: Config, backbone: nn.Module | None) -> None:
@@ -359,7 +393,6 @@ def with_batches(
 
 
 def _list_skipped(data: Data, folder: Path) -> None:
-    skipped = [*data.train.skipped, *data.test.skipped]
-    if skipped:
-        lines = "".join(f"{path}\t{reason}\n" for path, reason in skipped)
+    if skipped := data.skipped:
+        lines = "".join(f"{printable(path)}\t{printable(reason)}\n" for path, reason in skipped)
         write_atomically(folder / SKIPPED, lines.encode())

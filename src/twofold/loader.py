@@ -74,7 +74,7 @@ class Loader:
         chosen = self._epoch_order(epoch)[position * self.batch_size :][: self.batch_size]
         index = np.sort(chosen)  # so that a memory map is read forwards
         shown = index if self.groups is None else self.groups.members(index, epoch)
-        images = read(self.items, shown, self.preprocess, self.device)
+        images = read(self.items, shown, self.preprocess, self.device, seed=self.seed, epoch=epoch)
         views, draws = self.views(images, shown, epoch, size=self.view_size(step))
         index = index if self.groups is None else shown[:, 0]
         labels = None if self.labels is None else torch.from_numpy(self.labels[index])

@@ -6,10 +6,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from twofold.augment import permutation
+from twofold.augment import permutation, uniforms
+from twofold.augment.draws import Stream
+from twofold.clips import Clips
 from twofold.errors import TwofoldError
 from twofold.items import Items
 from twofold.preprocess import Preprocess
+
+_WINDOW: Stream = ("window", True)
 
 
 class Groups:
@@ -114,7 +118,15 @@ class Groups:
         return by_group
 
 
-def read(items: Items, index: np.ndarray, preprocess: Preprocess, device: str = "cpu") -> Tensor:
+def read(
+    items: Items,
+    index: np.ndarray,
+    preprocess: Preprocess,
+    device: str = "cpu",
+    *,
+    seed: int = 0,
+    epoch: int = 0,
+) -> Tensor:
     """What `Views` renders of items, on their scale.
 
     Args:
@@ -122,13 +134,24 @@ def read(items: Items, index: np.ndarray, preprocess: Preprocess, device: str = 
         index: Which ones `(n,)`; or those of each view `(n, views)`, each of which is read once.
         preprocess: The scale.
         device: Where they go.
+        seed: With the epoch and the index it settles which window of a clip is read.
+        epoch: Which pass over the data, from 0.
 
     Returns:
         float32 `(n, channels, height, width)`; or `(views * n, channels, height, width)`, those
         of the first view, then those of the second, ...
     """
     if index.ndim == 1:
-        return preprocess.unit(items[index], device)
+        return preprocess.unit(_stored(items, index, seed, epoch), device)
     found, places = np.unique(index.T.reshape(-1), return_inverse=True)
-    unit = preprocess.unit(items[found], device)
+    unit = preprocess.unit(_stored(items, found, seed, epoch), device)
     return unit.index_select(0, torch.from_numpy(places).to(unit.device))
+
+
+def _stored(items: Items, index: np.ndarray, seed: int, epoch: int) -> np.ndarray:
+    """The items at `index`; of clips, windows drawn anew every epoch."""
+    if isinstance(items, Clips):
+        drawn = uniforms({_WINDOW: 1}, seed=seed, epoch=epoch, index=index, view=0)
+        return items.drawn(index, drawn[_WINDOW][:, 0])
+    stored: np.ndarray = items[index]
+    return stored

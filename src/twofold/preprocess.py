@@ -11,10 +11,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from twofold.clips import Clips, clips_of
 from twofold.errors import TwofoldError
 from twofold.items import Items
+from twofold.spectrogram import Spectrogram
 
 _PIECE = 2**24  # values looked at together
+FULL_SCALES = {"int16": 2.0**15, "float32": 1.0, "float64": 1.0}
+"""Stored value of a signal that is 1 on the scale of the views, by type."""
 _DTYPE_RANGES = {"uint8": (0.0, 255.0), "uint16": (0.0, 65535.0), "bool": (0.0, 1.0)}
 
 
@@ -25,7 +29,8 @@ class Preprocess:
     Views are made of `y = (x - low) / (high - low)`, clipped to [0, 1] if values are bounded, as
     those of images are. Amounts, which are not, are 0 where |x| < `zero_below`, and multiplied by
     the gain of their channel up to `clip`. The encoder reads `(y - mean) / std`; of logarithmic
-    amounts `sign(y) log(1 + |y|)` takes the place of y.
+    amounts `sign(y) log(1 + |y|)` takes the place of y, and of signals their spectrogram if there
+    is a front end.
 
     Example:
         >>> items = np.arange(32, dtype=np.uint8).reshape(2, 1, 4, 4)
@@ -41,11 +46,12 @@ class Preprocess:
     high: float
     """Stored value that becomes 1."""
     mean: tuple[float, ...]
-    """What is subtracted from each channel; for images their mean over the training items."""
+    """What is subtracted from each channel that the encoder reads; for images their mean over the
+    training items."""
     std: tuple[float, ...]
-    """What each channel is divided by, > 0; for images their standard deviation."""
+    """What each is divided by, > 0; for images their standard deviation."""
     size: int
-    """Height and width in pixels that the encoder reads."""
+    """Height and width of an item in pixels; samples of a signal."""
     dtype: str = "uint8"
     """Type that items are stored in; any float will do for any other."""
     domain: str = "image"
@@ -60,19 +66,46 @@ class Preprocess:
     """Largest amount on the scale of the views, if they are not bounded."""
     log: bool = False
     """Whether the encoder reads logarithms of amounts."""
+    sample_rate: int | None = None
+    """Samples a second, if items are signals."""
+    front_end: Spectrogram | None = None
+    """What the encoder reads in place of signals; the signals themselves if None."""
 
     @property
     def channels(self) -> int:
         """How many channels an item must have."""
-        return len(self.mean)
+        return len(self.mean) // (1 if self.front_end is None else self.front_end.planes)
+
+    @property
+    def height(self) -> int:
+        """Height of an item in pixels: a signal is one row."""
+        return self.size if self.sample_rate is None else 1
+
+    def read_shape(self, size: int | None = None) -> tuple[int, int, int]:
+        """Channels, height and width that the encoder reads of views of a size."""
+        if self.sample_rate is None:
+            return self.channels, size or self.size, size or self.size
+        if self.front_end is None:
+            return self.channels, 1, size or self.size
+        return (len(self.mean), *self.front_end.shape(size or self.size))
+
+    @property
+    def window(self) -> dict[str, Any]:
+        """How `open_data` gives what this reads: sample rate, seconds and channels of signals."""
+        if self.sample_rate is None:
+            return {}
+        seconds = self.size / self.sample_rate
+        return {"sample_rate": self.sample_rate, "seconds": seconds, "mono": self.channels == 1}
 
     @property
     def values(self) -> str:
         """What stored values are, in words."""
+        if self.sample_rate is not None:
+            return f"waveforms of full scale 1 at {self.sample_rate:,} Hz"
         return f"values from {self.low:g} to {self.high:g}" if self.bounded else "amounts"
 
     @overload
-    def stored(self, items: np.ndarray | Tensor) -> np.ndarray: ...
+    def stored(self, items: np.ndarray | Clips | Tensor) -> np.ndarray | Clips: ...
     @overload
     def stored(self, items: Items | Tensor) -> Items: ...
     def stored(self, items: Items | Tensor) -> Items:
@@ -80,7 +113,8 @@ class Preprocess:
 
         Args:
             items: `(n, channels, height, width)`, `(n, height, width, channels)`, or
-                `(n, height, width)` for one channel; `(n, channels)` for states.
+                `(n, height, width)` for one channel; `(n, channels)` for states; of signals
+                `(n, channels, samples)`, or `(n, samples)` for one channel.
 
         Raises:
             TwofoldError: If it has other channels, or whole numbers that the type cannot hold.
@@ -88,6 +122,8 @@ class Preprocess:
         if not isinstance(items, np.ndarray | Tensor) and items.shape[1:2] == (self.channels,):
             return items
         array = items.detach().cpu().numpy() if isinstance(items, Tensor) else np.asarray(items)
+        if self.sample_rate is not None:
+            return clips_of(array, self.channels, window=self.size, sample_rate=self.sample_rate)
         if array.ndim == 3:
             array = array[:, None]
         if array.ndim == 2 and self.size == 1:
@@ -116,7 +152,10 @@ class Preprocess:
         It is [0, 1] if values are bounded.
         """
         found = str(items.dtype).removeprefix("torch.")
-        if _kind(found) != _kind(self.dtype):
+        high = self.high
+        if self.sample_rate is not None and found in FULL_SCALES:
+            high = FULL_SCALES[found]
+        elif _kind(found) != _kind(self.dtype):
             raise TwofoldError(
                 f"items are {found}, but this encoder was trained on {self.dtype} from "
                 f"{self.low:g} to {self.high:g}; convert them to that type and range"
@@ -129,7 +168,7 @@ class Preprocess:
             )
         if self.zero_below:
             images.masked_fill_(images.abs() < self.zero_below, 0)
-        images.sub_(self.low).div_(self.high - self.low)
+        images.sub_(self.low).div_(high - self.low)
         if self.gains:
             images.mul_(images.new_tensor(self.gains).view(1, -1, 1, 1))
         return images.clamp_(0, 1) if self.bounded else images.clamp_(max=self.clip or torch.inf)
@@ -142,7 +181,9 @@ class Preprocess:
         )
 
     def standardize(self, images: Tensor, *, out: Tensor | None = None) -> Tensor:
-        """Items on the scale of views as the encoder reads them, in `out` if given."""
+        """Items on the scale of views as the encoder reads them, in `out` if given and as large."""
+        if self.front_end is not None:
+            images = out = self.front_end(images)
         if self.log:
             images = images.abs().log1p_().mul_(images.sign())
         mean = images.new_tensor(self.mean).view(1, -1, 1, 1)
@@ -155,12 +196,27 @@ class Preprocess:
         Raises:
             TwofoldError: If amounts would have to be resized, which changes what they add up to.
         """
-        if not self.bounded and min(items.shape[-2:]) != self.size:
+        return self.standardize(self.fitted(self.unit(items, device)))
+
+    def fitted(self, images: Tensor, size: int | None = None) -> Tensor:
+        """Items on the scale of views, images of them resized to `size` or the encoder's.
+
+        Raises:
+            TwofoldError: If amounts would have to be resized, which changes what they add up to.
+        """
+        found, size = tuple(images.shape[-2:]), size or self.size
+        if self.bounded:
+            return resize(images, size)
+        if self.sample_rate is not None and found != (1, size):
             raise TwofoldError(
-                f"items are {items.shape[-2]}x{items.shape[-1]}, but this encoder reads "
-                f"{self.size}x{self.size}, and amounts are not resized; bin them anew"
+                f"items are windows of {found[1]} samples, but this encoder reads {size}"
             )
-        return self.standardize(resize(self.unit(items, device), self.size))
+        if self.sample_rate is None and min(found) != size:
+            raise TwofoldError(
+                f"items are {found[0]}x{found[1]}, but this encoder reads {size}x{size}, and "
+                "amounts are not resized; bin them anew"
+            )
+        return images if self.sample_rate is not None else resize(images, size)
 
 
 def resize(images: Tensor, size: int) -> Tensor:
@@ -221,7 +277,8 @@ def standardized(preprocess: Preprocess, items: Items, *, sample: int = 10_000) 
 
     A channel that is the same everywhere carries nothing: it is left at zero.
     """
-    plain = replace(preprocess, mean=(0.0,) * items.shape[1], std=(1.0,) * items.shape[1])
+    count = len(preprocess.mean)
+    plain = replace(preprocess, mean=(0.0,) * count, std=(1.0,) * count)
     step = max(1, len(items) // sample)
     images = plain.standardize(plain.unit(items[::step][:sample]))
     mean = images.mean(dim=(0, 2, 3), dtype=torch.float64)
@@ -235,7 +292,8 @@ def read_preprocess(facts: Mapping[str, Any]) -> Preprocess:
     plain: dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value for name, value in facts.items()
     }
-    return Preprocess(**plain)
+    front_end = plain.get("front_end")
+    return Preprocess(**plain | {"front_end": front_end and Spectrogram(**front_end)})
 
 
 def _kind(dtype: str) -> str:

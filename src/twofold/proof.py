@@ -125,9 +125,11 @@ def prove_by_name(
     kind = domain_by_name(data.train.domain)
     preprocess = kind.tools.measure(data.train.items)
     torch.manual_seed(seed)
-    channels, size = data.train.channels, preprocess.size
-    backbone = build_encoder(name, channels=channels, image_size=size, pretrained=pretrained)
-    check_reads(backbone, channels=channels, size=size)
+    channels, rows, size = preprocess.read_shape()
+    backbone = build_encoder(
+        name, channels=channels, rows=rows, image_size=size, pretrained=pretrained
+    )
+    check_reads(backbone, (channels, rows, size))
     encoder = Encoder(backbone.eval(), preprocess)
     with Console(quiet=quiet).task("proving") as progress:
         recipe = simclr(kind.name)

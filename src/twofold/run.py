@@ -87,7 +87,8 @@ class Run:
         recipe, settings = self.config.recipe, self.config.settings
         encoder = self.encoder(backbone=backbone)
         given = data if isinstance(data, list | tuple) else [self.open() if data is None else data]
-        sets = [open_data(one, domain=recipe.domain, seed=settings.seed) for one in given]
+        how = {"domain": recipe.domain, "seed": settings.seed, **encoder.preprocess.window}
+        sets = [open_data(one, **how) for one in given]
         found = evaluate_encoder(
             encoder,
             sets,

@@ -13,6 +13,7 @@ from twofold.distilling import Distilling
 from twofold.errors import TwofoldError, unknown
 from twofold.folder import flattened, write_atomically
 from twofold.objectives import Distill, Supervised
+from twofold.plain import plain_from_yaml
 from twofold.recipes import Recipe, recipe_by_name
 from twofold.tuning import Tuning
 
@@ -143,10 +144,10 @@ def load_stages(folder: Path) -> Stages:
 def _read(folder: Path) -> Any:
     path = folder / STAGES
     try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
+        return plain_from_yaml(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise TwofoldError(f"{folder} has no {STAGES}; it holds no stages to go on with") from None
-    except (yaml.YAMLError, UnicodeDecodeError):
+    except ValueError:
         raise TwofoldError(f"{path} is no valid YAML; begin the stages in another folder") from None
 
 

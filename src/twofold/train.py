@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-import math
 import signal
 import time
-from collections.abc import Callable, Iterator, Mapping
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -18,8 +18,16 @@ from torch import Tensor, nn
 from twofold import checkpoint
 from twofold.balance import Balancer, Weighing, build_balancer
 from twofold.choice import Choice
+from twofold.divergence import Divergence, NotFiniteError, diagnose, finite, gradient_length
 from twofold.errors import TwofoldError
-from twofold.folder import CHECKPOINTS, METRICS, read_metrics, write_atomically
+from twofold.folder import (
+    CHECKPOINTS,
+    METRICS,
+    append,
+    read_metrics,
+    sound_metrics,
+    write_atomically,
+)
 from twofold.hardware import Hardware
 from twofold.loader import Loader, Paired
 from twofold.method import Aligned, Method
@@ -31,6 +39,8 @@ Learner = Method | Aligned
 """What is trained."""
 
 _FLUSH = 10  # steps between reading losses back from the device and writing them down
+_MOST_SKIPPED = 10  # steps of a run that may be left out: more are no accident
+_REMEDY = "lower --optimizer.learning-rate, lengthen --optimizer.warmup or use --precision float32"
 
 
 class Display(Protocol):
@@ -69,13 +79,19 @@ def step(
     """One update of the weights; returns the loss and that of each objective, detached.
 
     With `clip` the gradient of all weights together is shortened to that length if it is longer.
+
+    Raises:
+        NotFiniteError: If a loss or gradient is not finite; no weight has moved.
     """
     with hardware.autocast():
         losses: dict[str, Tensor] = method(batch)
     optimizer.zero_grad()
     total = balancer.backward(losses)
+    length = gradient_length(method.parameters())
+    if not finite([total, length]):
+        raise NotFiniteError
     if clip is not None:
-        torch.nn.utils.clip_grad_norm_(method.parameters(), clip)
+        torch.nn.utils.clip_grads_with_norm_(method.parameters(), clip, length)
     optimizer.step()
     return total, {name: loss.detach() for name, loss in losses.items()}
 
@@ -87,8 +103,10 @@ def fit(
     recipe: Recipe,
     hardware: Hardware,
     folder: Path,
+    ids: Sequence[str] = (),
     seed: int,
     checkpoint_seconds: float = 60.0,
+    not_finite: Literal["stop", "skip"] = "stop",
     monitor: Callable[[Any], Mapping[str, Any]] | None = None,
     monitor_every: int = 1,
     choice: Choice | None = None,
@@ -107,8 +125,11 @@ def fit(
         recipe: Epochs, optimiser and loss weights.
         hardware: Device, precision, threads.
         folder: Run folder; gets `metrics.jsonl` and `checkpoints/`.
+        ids: Of the items, to name those of a batch whose loss is not finite.
         seed: Seeds what the encoder itself draws (dropout).
         checkpoint_seconds: Time between checkpoints, > 0.
+        not_finite: Whether a loss or gradient that is not finite stops the run, or makes it go back
+            to the newest checkpoint and leave that batch out.
         monitor: Called with the method after every `monitor_every` epochs and after the last;
             what it returns is written down.
         monitor_every: Epochs between calls of the monitor.
@@ -118,7 +139,8 @@ def fit(
         display: Told of each step written down and of each epoch.
 
     Raises:
-        TwofoldError: If a loss is no longer finite.
+        TwofoldError: If a loss, a gradient or a weight is not finite; the newest checkpoint is from
+            before that.
     """
     method.to(hardware.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     method.train()
@@ -129,49 +151,110 @@ def fit(
     weights = recipe.loss_weights if weights is None else weights
     balancer = _balancer(recipe, method, weights).to(hardware.device)
     steps = recipe.epochs * loader.steps_per_epoch
-    start = checkpoint.restore(folder / CHECKPOINTS, method, optimizer, balancer)
-    log = Log(folder, start, method, recipe, display)
     choice = choice or Choice(folder, "last")
-    choice.recall()
-    done, saved_at = start, time.monotonic()
-
-    def save() -> None:
-        log.flush()
-        checkpoint.save_checkpoint(folder / CHECKPOINTS, method, optimizer, balancer, done)
-
+    course = _Course(method, optimizer, balancer, loader, folder, recipe, choice, display, steps)
+    if not course.done and not_finite == "skip":
+        course.save()  # there must be something to go back to
+    saved_at, last = time.monotonic(), course.ended
     with _interruptible() as interrupted, _threads(hardware.threads):
-        for batch in loader.batches(start, start if choice.exhausted else steps):
-            rate = recipe.optimizer.rate(done, steps=steps, batch_size=recipe.batch_size)
+        while not last:
+            batch = next(course.batches)
+            rate = recipe.optimizer.rate(course.done, steps=steps, batch_size=recipe.batch_size)
             set_learning_rate(optimizer, rate, peak=peak)
-            torch.manual_seed(seed * 1_000_003 + done)
-            total, losses = step(
-                method, batch, balancer, optimizer, hardware, recipe.optimizer.clip
-            )
-            done += 1
-            method.after_update(done / steps)
-            before = (done - 1) // loader.steps_per_epoch
-            log.step(done, before, total, losses, rate, balancer.reading)
+            torch.manual_seed(seed * 1_000_003 + course.done)
+            epoch, number = course.done // loader.steps_per_epoch, course.done + 1
+            if number in course.left_out:
+                course.log.skip(epoch, course.left_out[number])
+            else:
+                try:
+                    total, losses = step(
+                        method, batch, balancer, optimizer, hardware, recipe.optimizer.clip
+                    )
+                except NotFiniteError:
+                    torch.manual_seed(seed * 1_000_003 + course.done)
+                    found = diagnose(method, batch, hardware, step=number, ids=ids)
+                    course.log.skip(epoch, found)
+                    course.leave_out(found, not_finite)
+                    continue
+                method.after_update(number / steps)
+                course.log.step(number, epoch, total, losses, rate, balancer.reading)
 
-            epoch, left = divmod(done, loader.steps_per_epoch)
-            last = done == steps
+            course.done = number
+            epoch, left = divmod(number, loader.steps_per_epoch)
             if left == 0:
                 balancer.end_epoch()
-            if left == 0 and monitor and (last or epoch % monitor_every == 0):
-                log.flush()
-                record = log.epoch(done, epoch, monitor(method))
+            if left == 0 and monitor and (number == steps or epoch % monitor_every == 0):
+                course.log.flush()
+                record = course.log.epoch(number, epoch, monitor(method))
                 choice.consider(record, method)
-            last = last or choice.exhausted
-            if last or interrupted() or time.monotonic() - saved_at > checkpoint_seconds:
-                save()
+            last = course.ended or interrupted()
+            if last or time.monotonic() - saved_at > checkpoint_seconds:
+                course.save()
                 saved_at = time.monotonic()
-            if last or interrupted():
-                break
-    log.flush()
-    if done == steps or choice.exhausted:
-        steps = done
-        chosen = choice.conclude(method, done // loader.steps_per_epoch)
-        log.end(done, sum(p.numel() for p in method.encoder.parameters()), chosen)
-    return Outcome(done, steps)
+    if not course.ended:
+        return Outcome(course.done, steps)
+    chosen = choice.conclude(method, course.done // loader.steps_per_epoch)
+    parameters = sum(p.numel() for p in method.encoder.parameters())
+    course.log.end(course.done, parameters, chosen)
+    return Outcome(course.done, course.done)
+
+
+class _Course:
+    """How far a training is, and how it goes back to its newest checkpoint."""
+
+    def __init__(
+        self,
+        method: Learner,
+        optimizer: torch.optim.Optimizer,
+        balancer: Balancer,
+        loader: Loader | Paired,
+        folder: Path,
+        recipe: Recipe,
+        choice: Choice,
+        display: Display | None,
+        steps: int,
+    ) -> None:
+        self.method, self.optimizer, self.balancer = method, optimizer, balancer
+        self.loader, self.folder, self.recipe = loader, folder, recipe
+        self.choice, self.display, self.steps = choice, display, steps
+        self.left_out: dict[int, Divergence] = {}
+        """By number, the steps that are not taken."""
+        self.go_on()
+
+    def go_on(self) -> None:
+        """Takes everything from the newest checkpoint, or the beginning."""
+        state = self.method, self.optimizer, self.balancer
+        self.done = checkpoint.restore(self.folder / CHECKPOINTS, *state)
+        self.log = Log(self.folder, self.done, self.method, self.recipe, self.display)
+        self.choice.recall()
+        self.batches = self.loader.batches(self.done, self.steps)
+
+    @property
+    def ended(self) -> bool:
+        """Whether there is no step to take."""
+        return self.done == self.steps or self.choice.exhausted
+
+    def save(self) -> None:
+        """Writes down the steps so far and saves a checkpoint, which holds numbers alone."""
+        self.log.flush()
+        if not finite(self.method.parameters()):
+            found = Divergence(self.done + 1, "weights")
+            raise TwofoldError(f"{found.sentence}; {_REMEDY}")
+        state = self.method, self.optimizer, self.balancer
+        checkpoint.save_checkpoint(self.folder / CHECKPOINTS, *state, self.done)
+
+    def leave_out(self, found: Divergence, not_finite: Literal["stop", "skip"]) -> None:
+        """Goes back, to pass over a step; refuses to if the run is to stop or it is one of many."""
+        if not_finite == "stop":
+            raise TwofoldError(
+                f"{found.sentence}; {_REMEDY}, or leave the batch out with --not-finite skip"
+            )
+        if len(self.left_out) == _MOST_SKIPPED:
+            before = f"after {_MOST_SKIPPED} steps left out"
+            raise TwofoldError(f"{found.sentence}, {before}; {_REMEDY}")
+        self.left_out[found.step] = found
+        self.batches.close()
+        self.go_on()
 
 
 def _balancer(recipe: Recipe, method: Learner, weights: Mapping[str, float]) -> Balancer:
@@ -202,8 +285,10 @@ class Log:
         display: Display | None,
     ) -> None:
         self.folder, self.display, self.recipe = folder, display, recipe
-        kept = [line for line in read_metrics(folder) if line["step"] <= start]
-        kept = [line for line in kept if line["kind"] != "end"]
+        lines, damaged = sound_metrics(folder)
+        if damaged:
+            warnings.warn(f"{damaged} lines of {folder / METRICS} are damaged and go", stacklevel=3)
+        kept = [line for line in lines if line["step"] <= start and line["kind"] != "end"]
         write_atomically(folder / METRICS, "".join(map(_line, kept)).encode())
         self._elapsed = kept[-1]["elapsed"] if kept else 0.0
         self._began = self._mark = time.monotonic()
@@ -245,14 +330,13 @@ class Log:
         self._mark, self._pending = now, []
         for record in records:
             self._write(record | {"images_per_s": round(rate, 1)})
-            if not math.isfinite(record["loss"]):
-                raise TwofoldError(
-                    f"the loss is {record['loss']} at step {record['step']}; lower "
-                    "--optimizer.learning-rate, lengthen --optimizer.warmup or use --precision "
-                    "float32"
-                )
         if self.display:
             self.display.step(records[-1] | {"images_per_s": rate})
+
+    def skip(self, epoch: int, found: Divergence) -> None:
+        """Writes down a step that was not taken, and why, after those before it."""
+        self.flush()
+        self._write({"kind": "skipped", "epoch": epoch, **vars(found)})
 
     def epoch(self, step: int, epoch: int, measured: Mapping[str, Any]) -> Mapping[str, Any]:
         """Writes down what the monitor measured after an epoch, and returns the record."""
@@ -274,8 +358,7 @@ class Log:
 
     def _write(self, record: Mapping[str, Any]) -> None:
         elapsed = round(self._elapsed + time.monotonic() - self._began, 3)
-        with (self.folder / METRICS).open("a") as file:
-            file.write(_line({**record, "elapsed": elapsed}))
+        append(self.folder / METRICS, _line({**record, "elapsed": elapsed}))
 
 
 def _line(record: Mapping[str, Any]) -> str:

@@ -13,6 +13,7 @@ from fences import command_lines
 from PIL import Image
 from sklearn.datasets import load_digits
 from toy_jets import make_jets, write_jets
+from toy_sounds import tone, write_sound
 
 import twofold
 from twofold import launch, proof
@@ -143,4 +144,8 @@ def reader(in_short, prepared, tmp_path, monkeypatch):
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(image[0]).save(path)
     Image.fromarray(images[0, 0]).save("boot.png")
+    for number in range(120):
+        bird = ("owl", "wren", "thrush")[number % 3]
+        song = tone(0.3 + 0.1 * (number % 4), rate=16_000, frequency=500 + 10 * number)
+        write_sound(Path("birds", bird, f"{number}.wav"), song, 16_000)
     return Reader(prepared, {"images": images, "labels": labels, "np": np, "twofold": twofold})

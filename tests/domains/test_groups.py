@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from twofold.domains import Source, jet, open_data
-from twofold.domains.image.metadata import TABLE
+from twofold.domains.metadata import TABLE
 from twofold.errors import TwofoldError
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (24, 8, 8), dtype=np.uint8)
@@ -180,8 +180,8 @@ def test_the_table_speaks_of_both_parts_of_a_divided_folder(tmp_path):
         ),
         (lambda lines: [], "has no column 'path' .* it has none"),
         (lambda lines: ["path,pateint", *lines[1:]], "did you mean 'pateint'"),
-        (lambda lines: lines[:-2], "lists no image 'dog/7.png', one of 2 it leaves out"),
-        (lambda lines: [*lines, lines[3]], "lists 'cat/2.png' again in line 14; list each image"),
+        (lambda lines: lines[:-2], "lists no file 'dog/7.png', one of 2 it leaves out"),
+        (lambda lines: [*lines, lines[3]], "lists 'cat/2.png' again in line 14; list each file"),
         (lambda lines: [*lines[:4], "cat/x.png,", *lines[4:]], "has no patient in line 5; fill it"),
         (lambda lines: [*lines, "cat/x.png"], "has no patient in line 14"),
         (lambda lines: [*lines, ",3"], "has no path in line 14"),

@@ -102,8 +102,8 @@ NAN[2, 1], HUGE[3, 0] = np.nan, 1e300
         ({"embeddings": ROWS[0]}, "float64 of shape (3,); they must be numbers (n, dim)"),
         ({"embeddings": ROWS[:0]}, "neither of them 0"),
         ({"embeddings": ROWS.astype(str)}, "they must be numbers"),
-        ({"embeddings": ROWS.astype(object)}, "holds Python objects, which could run code"),
-        ({"ids": np.array([{}] * 4)}, "holds Python objects, which could run code"),
+        ({"embeddings": ROWS.astype(object)}, "holds pickled objects, which could run code"),
+        ({"ids": np.array([{}] * 4)}, "holds pickled objects, which could run code"),
         ({"ids": list("abca")}, "the id 'a' occurs more than once"),
         ({"ids": list("abab"), "part": ["train"] * 3 + ["test"]}, "the id 'a' occurs"),
         ({"ids": list("abc")}, "ids has shape (3,) for 4 embeddings"),
@@ -148,9 +148,9 @@ def test_a_file_that_is_none_is_refused_in_one_line(tmp_path):
     for name, words in {
         "other.npz": "no array 'embeddings' (n, dim); it holds features",
         "other.parquet": "no column 'embedding'; it holds vector",
-        "array.npz": "cannot be read",
-        "cut.npz": "cannot be read",
-        "cut.parquet": "cannot be read",
+        "array.npz": "cannot read",
+        "cut.npz": "cannot read",
+        "cut.parquet": "cannot read",
         "f.npz": "does not exist; did you mean",
         "e.csv": "must end in .npz or .parquet",
     }.items():
@@ -162,7 +162,7 @@ def test_changed_contents_are_noticed(tmp_path):
     content = bytearray(path.read_bytes())
     content[content.index(ROWS[2].tobytes())] ^= 1
     path.write_bytes(content)
-    refused(path, "cannot be read")
+    refused(path, "cannot read")
 
 
 def test_parquet_without_pyarrow_says_what_to_install(tmp_path, monkeypatch):

@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch import nn
 
+from twofold.clips import Clips
 from twofold.errors import TwofoldError
 from twofold.evaluate import features, frozen
 from twofold.evaluate.features import encoding
@@ -173,3 +174,24 @@ def test_batches_of_any_origin_are_encoded_as_an_array_is(encoder, items):
 def test_an_encoder_that_moves_between_batches_is_found_out(encoder, items):
     with pytest.raises(TwofoldError, match="changed its own"), encoding(encoder, measure(items)):
         encoder[0].bias.data += 1
+
+
+LENGTHS = (7, 40, 16, 23)
+
+
+@pytest.fixture
+def clips():
+    samples = np.random.default_rng(1).normal(size=(sum(LENGTHS), 1)).astype(np.float32)
+    starts = np.cumsum([0, *LENGTHS[:-1]])
+    return Clips(samples, starts, np.array(LENGTHS), window=8, sample_rate=8000)
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 512])
+def test_features_of_a_clip_are_the_mean_over_its_windows(clips, batch_size):
+    encoder = nn.Sequential(nn.Flatten(), nn.Linear(8, 5), nn.ReLU())
+    found = features(encoder, clips, lambda x, device: torch.from_numpy(x), batch_size=batch_size)
+    for clip, feature in zip(range(len(LENGTHS)), found, strict=True):
+        windows, _ = clips.select(np.array([clip])).windows()
+        assert len(windows) == -(-LENGTHS[clip] // 8)
+        alone = encoder(torch.from_numpy(windows[:])).detach()
+        torch.testing.assert_close(feature, alone.mean(dim=0))

@@ -4,6 +4,7 @@ import statistics
 import pytest
 import torch
 from scipy.linalg import hadamard
+from torch.nn import functional as F
 
 from twofold.errors import TwofoldError
 from twofold.losses import barlow_twins, vicreg
@@ -120,6 +121,92 @@ def test_barlow_twins_ignores_each_dimensions_scale_and_offset(embeddings):
     scale = torch.tensor([1.0, 2.0, 5.0, 1.0, 30.0], dtype=torch.float64)
     loss = barlow_twins(first, second).item()
     assert barlow_twins(first * scale + 7e3, second).item() == pytest.approx(loss, rel=1e-8)
+
+
+def barlow_dense(first, second):
+    """With the matrix of dimensions by dimensions, whatever its size."""
+    first, second = (
+        (view - view.mean(dim=0)) / (view.var(dim=0, correction=0) + 1e-5).sqrt()
+        for view in (first, second)
+    )
+    matrix = first.T @ second / len(first)
+    off = matrix - matrix.diagonal().diag()
+    return (1 - matrix.diagonal()).square().sum() + 0.0051 * off.square().sum()
+
+
+def vicreg_dense(first, second):
+    """With the covariance matrix, whatever its size."""
+    loss = 25 * (first - second).square().mean()
+    for view in (first, second):
+        matrix = view.T.cov()
+        missing = (1 - (matrix.diagonal() + 1e-4).sqrt()).clamp_min(0).mean()
+        off = matrix - matrix.diagonal().diag()
+        loss = loss + 12.5 * missing + off.square().sum() / len(matrix)
+    return loss
+
+
+def views_of(kind, batch, dim, embeddings):
+    """Two views of the same items, alike as training makes them, in float64."""
+    first, second = embeddings(batch, dim)
+    if kind == "correlated":  # few directions explain all dimensions
+        mixing, _ = embeddings(3, dim, seed=1)
+        first = first[:, :3] @ mixing + 0.01 * first
+    elif kind == "whitened":  # each dimension has variance 1, and as few as can be are alike
+        first = torch.linalg.qr(first - first.mean(dim=0))[0] * math.sqrt(batch)
+        first = F.pad(first, (0, dim - first.shape[1]))
+    elif kind == "far":
+        first = 3 * first + 1000
+    return first, first + 0.1 * second
+
+
+both_losses = pytest.mark.parametrize(
+    ("loss", "dense"), [(barlow_twins, barlow_dense), (vicreg, vicreg_dense)]
+)
+KINDS = ["random", "correlated", "whitened"]
+
+
+def value_and_gradients(loss, views):
+    views = [view.clone().requires_grad_() for view in views]
+    value = loss(*views)
+    return value.detach(), *torch.autograd.grad(value, views)
+
+
+@both_losses
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(("batch", "dim"), [(2, 4), (2, 64), (7, 14), (7, 13), (16, 100)])
+def test_equals_the_dense_form(batch, dim, kind, loss, dense, embeddings):
+    views = views_of(kind, batch, dim, embeddings)
+    found, expected = (value_and_gradients(form, views) for form in (loss, dense))
+    for one, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-12, atol=1e-12)
+
+
+@both_losses
+@pytest.mark.parametrize("kind", [*KINDS, "far"])
+@pytest.mark.parametrize("dim", [128, 2048])
+def test_float32_keeps_its_digits(dim, kind, loss, dense, embeddings):
+    views = [view.float() for view in views_of(kind, 64, dim, embeddings)]
+    exact = value_and_gradients(dense, [view.double() for view in views])
+    found = value_and_gradients(loss, views)
+    assert found[0].item() == pytest.approx(exact[0].item(), rel=1e-4)
+    for one, other in zip(found[1:], exact[1:], strict=True):
+        assert (one - other).norm() <= 1e-4 * other.norm()
+
+
+@both_losses
+def test_gradients_match_finite_differences_with_fewer_items_than_dimensions(
+    loss, dense, embeddings
+):
+    views = tuple((0.5 * view).requires_grad_() for view in embeddings(3, 7))
+    assert torch.autograd.gradcheck(loss, views, eps=1e-6, rtol=1e-6, atol=1e-7)
+
+
+@both_losses
+def test_no_matrix_of_dimensions_by_dimensions(loss, dense, embeddings):
+    views = [view.float().requires_grad_() for view in embeddings(4, 2048)]
+    with torch.profiler.profile(profile_memory=True) as profile:
+        loss(*views).backward()
+    assert max(event.self_cpu_memory_usage for event in profile.events()) < 2048 * 2048
 
 
 ROWS = torch.ones(4, 2)

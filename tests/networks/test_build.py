@@ -113,14 +113,14 @@ class Flat(nn.Module):
 
 def test_an_encoder_is_tried_before_it_is_trained():
     encoder = Flat().train()
-    check_reads(encoder, channels=1, size=8)
+    check_reads(encoder, (1, 8, 8))
     assert encoder.training
     with pytest.raises(TwofoldError, match=r"cannot read images of shape \(2, 1, 9, 9\)"):
-        check_reads(encoder, channels=1, size=9)
+        check_reads(encoder, (1, 9, 9))
     with pytest.raises(TwofoldError, match=r"returns \(2, 4\) for 2 images; it must .* \(2, 5\)"):
-        check_reads(Flat(num_features=5), channels=1, size=8)
+        check_reads(Flat(num_features=5), (1, 8, 8))
     with pytest.raises(TwofoldError, match="cannot read images"):
-        check_reads(build_encoder("timm/vit_tiny_patch16_224", image_size=32), channels=3, size=16)
+        check_reads(build_encoder("timm/vit_tiny_patch16_224", image_size=32), (3, 16, 16))
 
 
 @pytest.mark.parametrize(

@@ -101,9 +101,9 @@ def test_what_it_has_not_is_refused():
 @pytest.mark.parametrize(("stem", "least"), [("strided", 7), ("low-resolution", 6)])
 def test_images_that_leave_no_map_are_refused_in_one_line(stem, least):
     net = build_encoder("resnet15", image_size=least, stem=stem)
-    check_reads(net, channels=3, size=least)
+    check_reads(net, (3, least, least))
     with pytest.raises(TwofoldError, match="cannot read images of shape") as refusal:
-        check_reads(net, channels=3, size=least - 1)
+        check_reads(net, (3, least - 1, least - 1))
     assert "\n" not in str(refusal.value)
 
 

@@ -67,7 +67,8 @@ class Views:
         augmentations: Settings by name, in the order applied; `table.IMAGE` unless configured.
         prescription: A word of `table.WORDS` by name; a name left out is off.
         channels: Of the images.
-        size: Height and width of the views in pixels.
+        size: Height and width of the views in pixels; their samples if they are signals.
+        signals: Whether items have one row.
         seed: Of all draws, in [0, 2^32).
         num_views: Views per image of the full size.
         asymmetry: Probability in each view, of the augmentations where views differ.
@@ -103,6 +104,7 @@ class Views:
         *,
         channels: int,
         size: int,
+        signals: bool = False,
         seed: int = 0,
         num_views: int = 2,
         asymmetry: Mapping[str, tuple[float, ...]] | None = None,
@@ -115,7 +117,7 @@ class Views:
         self.prescription = dict(prescription)
         self.asymmetry, self.repeats = dict(asymmetry or {}), dict(repeats or {})
         self.channels, self.size, self.seed, self.select = channels, size, seed, select
-        self.renderer = renderer
+        self.renderer, self.signals = renderer, signals
         self.num_views, self.small_views, self.small_size = num_views, small_views, small_size
         check(augmentations, prescription)
         check_small_views(small_views, small_size)
@@ -257,8 +259,9 @@ class Views:
 
     def num_values(self, size: int) -> int:
         """How many numbers all views of one image hold, `size` pixels a side or small."""
-        small = self.small_views * small_side(size, self.small_size) ** 2
-        return self.channels * (self.num_views * size**2 + small)
+        small, power = small_side(size, self.small_size), 1 if self.signals else 2
+        large: int = self.num_views * size**power
+        return self.channels * (large + self.small_views * int(small**power))
 
     def describe(self, draws: Draws, i: int) -> list[str]:
         """What was done to the `i`-th sample, a word or two for every augmentation applied to it.

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from twofold.arguments import check_source, output, positional
-from twofold.config import DataConfig, load_config
+from twofold.config import DataConfig, heard, load_config
 from twofold.embeddings.extras import need_pyarrow
 from twofold.flags import FLAT, parse
 from twofold.folder import CONFIG, check_run
@@ -46,6 +46,7 @@ def main(args: list[str]) -> int:
     if out.suffix == ".parquet":
         need_pyarrow(f"--out is {out}")
     whole = load_config(folder / CONFIG)
+    settings = heard(flags.data, whole.found.get("preprocess", {}))
 
     from twofold.display import Console
     from twofold.distributed import own_device, rank, together
@@ -56,7 +57,7 @@ def main(args: list[str]) -> int:
 
     encoder = load(folder)
     # the test part is what the run held out
-    data = open_config(flags.data, whole.settings.seed, whole.recipe.domain)
+    data = open_config(settings, whole.settings.seed, whole.recipe.domain)
     with together(), Console(quiet=rank() > 0).task("embedding") as progress:
         shape = write_embeddings(
             encoder,

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from twofold.arguments import changed, check_source, has, output, positional
-from twofold.config import DataConfig, load_config
+from twofold.config import DataConfig, heard, load_config
 from twofold.errors import TwofoldError
 from twofold.evaluate.metrics import check_probes
 from twofold.evaluate.options import ProbeOptions
@@ -70,7 +70,8 @@ def main(args: list[str]) -> int:
     out = None if flags.out is None else output(flags.out, ".json")
     if flags.embeddings:
         return _show(_embeddings(given, flags), out)
-    assert given is not None
+    if given is None:
+        raise TwofoldError("--embeddings needs a value: a .npz or .parquet file")
     if given in ENCODERS or given.partition("/")[0] in {"timm", "torchvision"}:
         return _show(_by_name(given, flags), out)
     folder = check_run(Path(given))
@@ -86,6 +87,7 @@ def _run(folder: Path, flags: Evaluate) -> dict[str, Any]:
         raise TwofoldError("--seed is for encoders by name and embeddings; a run has its own")
     whole = load_config(folder / CONFIG)
     sets = _sets(flags) or [changed(whole.data, _plain(flags, ""))]
+    sets = [heard(settings, whole.found.get("preprocess", {})) for settings in sets]
     for settings in sets:
         check_source(settings)
 

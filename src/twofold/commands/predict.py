@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from twofold.arguments import check_source, output, positional
-from twofold.config import DataConfig, load_config
+from twofold.config import DataConfig, heard, load_config
 from twofold.flags import FLAT, parse
 from twofold.folder import CONFIG, check_run
 
@@ -31,12 +31,13 @@ def main(args: list[str]) -> int:
     check_source(flags.data)
     out = output(flags.out, ".csv")
     whole = load_config(folder / CONFIG)
+    settings = heard(flags.data, whole.found.get("preprocess", {}))
 
     from twofold.hardware import detect
     from twofold.launch import open_config
     from twofold.tuned import load_tuned, write_predictions
 
-    data = open_config(flags.data, whole.settings.seed, whole.recipe.domain)
+    data = open_config(settings, whole.settings.seed, whole.recipe.domain)
     sources = {"train": [data.train], "test": [data.test], "all": [data.train, data.test]}
     device = detect(device=whole.settings.device).device
     count = write_predictions(load_tuned(folder), sources[flags.part], out, device=device)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated
 
 from twofold.arguments import changed, check_source, output, positional
-from twofold.config import DataConfig, load_config
+from twofold.config import DataConfig, heard, load_config
 from twofold.flags import FLAT, parse
 from twofold.folder import CONFIG, EVALUATION, check_run
 from twofold.networks.names import ENCODERS
@@ -42,6 +42,7 @@ def main(args: list[str]) -> int:
     whole = load_config(folder / CONFIG)
     settings = flags.data if flags.data.data else changed(whole.data, flags.data)
     check_source(settings)
+    settings = heard(settings, whole.found.get("preprocess", {}))
 
     from twofold.display import print_proof
     from twofold.launch import open_config

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from twofold.arguments import check_source, output, positional, required
-from twofold.config import DataConfig, load_config
-from twofold.domains.image.query import check_query
+from twofold.config import DataConfig, heard, load_config
+from twofold.domains.query import check_query
 from twofold.embeddings.read import check_file
 from twofold.errors import TwofoldError
 from twofold.flags import FLAT, parse
@@ -60,6 +60,7 @@ def main(args: list[str]) -> int:
     if flags.embeddings is None or flags.data.data:
         check_source(flags.data)
     whole = load_config(folder / CONFIG)
+    settings = heard(flags.data, whole.found.get("preprocess", {}))
     check_query(query, whole.recipe.domain)
 
     from twofold.display import Console
@@ -71,7 +72,7 @@ def main(args: list[str]) -> int:
         hits = search(
             folder,
             # the test part is what the run held out
-            open_config(flags.data, whole.settings.seed, whole.recipe.domain)
+            open_config(settings, whole.settings.seed, whole.recipe.domain)
             if flags.data.data
             else None,
             query,

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -14,7 +15,7 @@ from twofold.errors import unknown
 from twofold.flags import FLAT, parse
 from twofold.simulation.trajectories import SYSTEMS, Conditions
 
-_USAGE = f"twofold simulate jets|emoji|{'|'.join(SYSTEMS)} --out FILE.h5"
+_USAGE = f"twofold simulate jets|emoji|notes|speech|{'|'.join(SYSTEMS)} --out FILE.h5"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,6 +79,69 @@ class Jets:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Notes:
+    """Single notes of instruments, which FluidSynth plays from soundfonts.
+
+    The same call goes on where it was stopped; more notes keep those that were made.
+    """
+
+    n: int | None = None
+    """Number of notes, families and soundfonts in turn."""
+    out: Path | None = None
+    """File to write, .h5: X, family, soundfont, program, pitch, velocity and more."""
+    seed: int = 0
+    """Of everything."""
+    soundfonts: tuple[Path, ...] = ()
+    """Files, .sf2 or .sf3; those of fluid-soundfont-gm, timgm6mb-soundfont and csound-soundfont
+    if none."""
+    seconds: float = 1.0
+    """Length of a clip, from 0.1 to 60; the key is held for three quarters of it."""
+    sample_rate: int = 16_000
+    """Samples a second, from 8000 to 96000."""
+    workers: int | None = None
+    """Processes; one for each processor if not given."""
+    figure: Path | None = None
+    """Picture to draw, .png: the spectrogram of a note of each family and soundfont."""
+    overwrite: bool = False
+    """Replace a file at --out."""
+    quiet: bool = False
+    """Show no progress."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Speech:
+    """Single words, which espeak-ng speaks in many voices.
+
+    The same call goes on where it was stopped; more words keep those that were made.
+    """
+
+    n: int | None = None
+    """Number of clips, words and accents in turn."""
+    out: Path | None = None
+    """File to write, .h5: X, word, accent, voice, pitch, speed."""
+    seed: int = 0
+    """Of everything."""
+    words: tuple[str, ...] = ()
+    """What is said; the 35 words of Speech Commands if none."""
+    accents: tuple[str, ...] = ()
+    """English ones, such as en-us; all eight if none."""
+    voices: tuple[str, ...] = ()
+    """By espeak's names, such as f3; all that it has if none."""
+    seconds: float = 1.0
+    """Length of a clip, from 0.1 to 60; longer words are drawn again."""
+    sample_rate: int = 16_000
+    """Samples a second, from 8000 to 96000."""
+    workers: int | None = None
+    """Processes; one for each processor if not given."""
+    figure: Path | None = None
+    """Picture to draw, .png: the spectrograms of some words in each accent."""
+    overwrite: bool = False
+    """Replace a file at --out."""
+    quiet: bool = False
+    """Show no progress."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Trajectories:
     """Orbits of a mechanical system, as vectors or as pictures of two moments."""
 
@@ -127,7 +191,7 @@ def _jets(args: list[str]) -> int:
 
     from twofold.simulation.jets import simulate_jets, summary, write_figure
 
-    try:
+    with _resumable():
         simulate_jets(
             out,
             task=flags.task,
@@ -141,9 +205,54 @@ def _jets(args: list[str]) -> int:
             overwrite=flags.overwrite,
             quiet=flags.quiet,
         )
-    except KeyboardInterrupt:
-        print("\nstopped; the same command goes on from here", file=sys.stderr)
-        raise
+    return _told(out, summary(out), figure, write_figure)
+
+
+def _notes(args: list[str]) -> int:
+    flags = parse(Notes, args, prog="twofold simulate notes")
+    out = Path(required(flags.out, "--out", "the file to write, *.h5"))
+    n = required(flags.n, "--n", "the number of notes, e.g. 6000")
+    figure = None if flags.figure is None else output(flags.figure, ".png")
+
+    from twofold.simulation.sounds import simulate_notes, summary, write_figure
+
+    with _resumable():
+        simulate_notes(
+            out,
+            n=n,
+            soundfonts=flags.soundfonts,
+            seconds=flags.seconds,
+            sample_rate=flags.sample_rate,
+            seed=flags.seed,
+            workers=flags.workers,
+            overwrite=flags.overwrite,
+            quiet=flags.quiet,
+        )
+    return _told(out, summary(out), figure, write_figure)
+
+
+def _speech(args: list[str]) -> int:
+    flags = parse(Speech, args, prog="twofold simulate speech")
+    out = Path(required(flags.out, "--out", "the file to write, *.h5"))
+    n = required(flags.n, "--n", "the number of clips, e.g. 4000")
+    figure = None if flags.figure is None else output(flags.figure, ".png")
+
+    from twofold.simulation.sounds import simulate_speech, summary, write_figure
+
+    with _resumable():
+        simulate_speech(
+            out,
+            n=n,
+            words=flags.words,
+            accents=flags.accents,
+            voices=flags.voices,
+            seconds=flags.seconds,
+            sample_rate=flags.sample_rate,
+            seed=flags.seed,
+            workers=flags.workers,
+            overwrite=flags.overwrite,
+            quiet=flags.quiet,
+        )
     return _told(out, summary(out), figure, write_figure)
 
 
@@ -158,6 +267,16 @@ def _trajectories(args: list[str], *, system: str) -> int:
         out, system, flags.conditions, overwrite=flags.overwrite, quiet=flags.quiet
     )
     return _told(out, summary(out), figure, write_figure)
+
+
+@contextmanager
+def _resumable() -> Iterator[None]:
+    """Says how to go on with what Ctrl-C stops."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        print("\nstopped; the same command goes on from here", file=sys.stderr)
+        raise
 
 
 def _told(
@@ -176,6 +295,8 @@ def _told(
 SUBJECTS: dict[str, Callable[[list[str]], int]] = {
     "jets": _jets,
     "emoji": _emoji,
+    "notes": _notes,
+    "speech": _speech,
     **{system: partial(_trajectories, system=system) for system in SYSTEMS},
 }
 """What can be simulated."""

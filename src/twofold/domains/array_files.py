@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -22,6 +22,7 @@ from twofold.domains.arrays import (
     texts,
     to_numpy,
 )
+from twofold.domains.damage import UNREADABLE, check_memory, unreadable, written
 from twofold.errors import TwofoldError, nearest
 
 NAMED_SUFFIXES = (".npz", ".h5", ".hdf5")
@@ -60,6 +61,7 @@ class Entry(NamedTuple):
 
     def read(self) -> np.ndarray:
         """The whole array."""
+        check_memory(str(self), self.shape, self.dtype)
         return np.asarray(self.open()[()])
 
 
@@ -111,15 +113,16 @@ def named_arrays(path: Path) -> Iterator[list[Entry]]:
         yield from read(path)
     except TwofoldError:
         raise
-    except (ValueError, EOFError, OSError, zipfile.BadZipFile) as error:
+    except UNREADABLE as error:
         raise unreadable(path, error) from None
 
 
 def read_npy(path: Path) -> np.ndarray:
     """The array in a .npy file, as a read-only memory map."""
     try:
-        return np.lib.format.open_memmap(path, mode="r")
-    except (ValueError, EOFError, OSError) as error:
+        with np.errstate(over="raise"):  # of a shape that no number can count
+            return np.lib.format.open_memmap(path, mode="r")
+    except (*UNREADABLE, ArithmeticError) as error:
         raise unreadable(path, error) from None
 
 
@@ -188,6 +191,21 @@ def part_of(name: str) -> str:
     return next((word for word in _words(name) if word in ("train", "test", "val")), "")
 
 
+def usual(entries: Sequence[Entry], stem: str) -> str | None:
+    """The array of a usual name, of all items or of those to train on; None if there is none."""
+    return next((e.key for e in entries if e.stem == stem and e.part in ("", "train")), None)
+
+
+def file_attributes(path: Path) -> Mapping[str, Any]:
+    """What an HDF5 file says of itself; nothing, of another file."""
+    if path.suffix.lower() == ".npz":
+        return {}
+    import h5py
+
+    with h5py.File(path, "r") as file:
+        return dict(file.attrs)
+
+
 def by_key(path: Path, entries: Sequence[Entry], key: str) -> Entry:
     """The array of that name."""
     named = {entry.key: entry for entry in entries}
@@ -196,11 +214,6 @@ def by_key(path: Path, entries: Sequence[Entry], key: str) -> Entry:
     guess = nearest(key, named)
     hint = f" did you mean {guess!r}?" if guess else ""
     raise TwofoldError(f"'{path}' has no array {key!r};{hint} (it holds {_listing(entries)})")
-
-
-def unreadable(path: Path, error: Exception) -> TwofoldError:
-    """The error for a file that is damaged or of another kind."""
-    return TwofoldError(f"cannot read '{path}': {_reason(error)}")
 
 
 def _words(name: str) -> list[str]:
@@ -319,25 +332,28 @@ def _h5_arrays(path: Path) -> Iterator[list[Entry]]:
     import h5py
 
     entries: list[Entry] = []
+    seen: set[int] = set()  # groups, which may hold one another
 
-    def collect(key: str, node: Any) -> None:
-        if isinstance(node, h5py.Group):
-            check_links(key, node)
-        elif isinstance(node, h5py.Dataset) and node.shape is not None:
-            if node.external or (node.is_virtual and node.virtual_sources()):
-                raise _elsewhere(path, key)
-            text = h5py.check_string_dtype(node.dtype) is not None
-            opened = node.asstr if text else (lambda: node)
-            entries.append(Entry(key, node.shape, node.dtype, opened, node.attrs))
-
-    def check_links(key: str, group: Any) -> None:
+    def collect(group: Any, prefix: str) -> None:
+        seen.add(h5py.h5o.get_info(group.id).addr)
         for name in group:
-            if isinstance(group.get(name, getlink=True), h5py.ExternalLink):
-                raise _elsewhere(path, f"{key}/{name}".strip("/"))
+            key, link = prefix + name, group.get(name, getlink=True)
+            if isinstance(link, h5py.ExternalLink):
+                raise _elsewhere(path, key)
+            if not isinstance(link, h5py.HardLink):
+                continue
+            node = group[name]
+            if isinstance(node, h5py.Group):
+                if h5py.h5o.get_info(node.id).addr not in seen:
+                    collect(node, f"{key}/")
+            elif isinstance(node, h5py.Dataset) and node.shape is not None:
+                if node.external or (node.is_virtual and node.virtual_sources()):
+                    raise _elsewhere(path, key)
+                opened = partial(written, node)
+                entries.append(Entry(key, node.shape, node.dtype, opened, node.attrs))
 
     with h5py.File(path, "r") as file:
-        check_links("", file)
-        file.visititems(collect)
+        collect(file, "")
         yield entries
 
 
@@ -346,15 +362,3 @@ def _elsewhere(path: Path, key: str) -> TwofoldError:
         f"{key} of '{path}' lies in another file, and links to other files are not followed; "
         "open that file itself"
     )
-
-
-def _reason(error: Exception) -> str:
-    reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-    if "pickle" in reason or "Python object" in reason:
-        return (
-            "it holds pickled objects, which could run code and are never loaded; "
-            "save one plain array, as np.stack makes of a list of images"
-        )
-    if "truncated file" in reason:  # HDF5 says at which byte; the remedy is the same
-        return "it ends before its contents do (truncated); copy it again"
-    return reason

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
+_EXACT = 2**53  # up to here a float64 tells every whole number from the next
+
+
 class Opened(NamedTuple):
     """What was found: the whole set, or its train and test part, and what to say about it."""
 
@@ -96,13 +99,15 @@ def checked_labels(what: str, labels: np.ndarray) -> np.ndarray:
     """
     flat = labels[:, 0] if labels.ndim == 2 and labels.shape[1] == 1 else labels
     if flat.dtype.kind == "f" and flat.ndim in {1, 2}:
-        if not np.isfinite(flat).all():
-            raise TwofoldError(f"{what} holds NaN or infinite labels; leave those items out")
+        if not (np.abs(flat) <= np.finfo(np.float32).max).all():
+            raise TwofoldError(
+                f"{what} holds NaN or infinite labels, or too large ones; leave those items out"
+            )
         if (flat != np.round(flat)).any():
             return flat.astype(np.float32)
     if flat.ndim != 1:
         raise TwofoldError(f"{what} has shape {labels.shape}; labels must be (n,), one class each")
-    flat = _as_words_or_whole(flat)
+    flat = _as_words_or_whole(what, flat)
     if flat.dtype.kind not in "iuU":
         raise TwofoldError(
             f"{what} holds {flat.dtype} values; labels are whole numbers, strings or numbers"
@@ -121,7 +126,7 @@ def checked_groups(what: str, groups: np.ndarray) -> np.ndarray:
     if flat.ndim != 1:
         raise TwofoldError(f"{what} has shape {groups.shape}; groups must be (n,), one each")
     part = flat.dtype.kind == "f" and not (np.isfinite(flat) & (flat == np.round(flat))).all()
-    found = flat if part else _as_words_or_whole(flat)
+    found = flat if part else _as_words_or_whole(what, flat)
     if found.dtype.kind not in "iuU":
         raise TwofoldError(
             f"{what} holds {'fractions or NaN' if part else f'{found.dtype} values'}; groups are "
@@ -155,24 +160,37 @@ def checked_times(what: str, times: np.ndarray) -> np.ndarray:
     return flat.astype(np.float64)
 
 
-def _as_words_or_whole(flat: np.ndarray) -> np.ndarray:
+def _as_words_or_whole(what: str, flat: np.ndarray) -> np.ndarray:
     """Strings however they are stored, and floats and booleans as the whole numbers they are."""
-    if flat.dtype.kind == "O" and all(isinstance(value, str | bytes) for value in flat):
-        return np.array([v.decode() if isinstance(v, bytes) else v for v in flat], dtype=str)
-    if flat.dtype.kind == "S":
-        return np.char.decode(flat, "utf-8")
+    try:
+        if flat.dtype.kind == "O" and all(isinstance(value, str | bytes) for value in flat):
+            return np.array([v.decode() if isinstance(v, bytes) else v for v in flat], dtype=str)
+        if flat.dtype.kind == "S":
+            return np.char.decode(flat, "utf-8")
+    except UnicodeDecodeError:
+        raise TwofoldError(f"{what} holds text that is no UTF-8; write it as strings") from None
+    if flat.dtype.kind == "f" and (np.abs(flat) > _EXACT).any():
+        raise TwofoldError(
+            f"{what} holds numbers beyond 2^53, of which floats miss some; write them as integers"
+        )
     return flat.astype(np.int64) if flat.dtype.kind in "fb" else flat
 
 
 def texts(values: Any) -> tuple[str, ...]:
-    """One value or an array of them as strings, however they are stored."""
-    return tuple(v.decode() if isinstance(v, bytes) else str(v) for v in np.ravel(values))
+    """One value or an array of them as strings, however they are stored.
+
+    Bytes that are no UTF-8 become the surrogates that Python makes of such file names.
+    """
+    return tuple(
+        v.decode("utf-8", "surrogateescape") if isinstance(v, bytes) else str(v)
+        for v in np.ravel(values)
+    )
 
 
 def as_sources(name: str, parts: Sequence[Part], *, domain: str) -> tuple[Source, ...]:
     """A source of each part; they share the numbering of their classes."""
     labelled = [part.labels for part in parts if part.labels is not None]
-    encoded, label_names = _encoded(labelled)
+    encoded, label_names = encode_labels(labelled)
     codes = iter(encoded)
     return tuple(
         Source(
@@ -190,7 +208,7 @@ def as_sources(name: str, parts: Sequence[Part], *, domain: str) -> tuple[Source
     )
 
 
-def _encoded(labelled: list[LabelColumn]) -> tuple[list[np.ndarray], tuple[str, ...]]:
+def encode_labels(labelled: Sequence[LabelColumn]) -> tuple[list[np.ndarray], tuple[str, ...]]:
     """Class numbers and names of classes; numbers to regress as they are."""
     values = [labels.values for labels in labelled]
     if any(array.dtype == np.float32 for array in values):

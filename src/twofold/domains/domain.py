@@ -63,8 +63,8 @@ class Domain:
     """What two views of a recipe are of, if it compares views and allows for either."""
     optimizer: Optimizer | None = None
     """How the weights of such a network move, whatever the method; the method's own if none."""
-    shown: Literal["linear", "log"] = "linear"
-    """Whether pictures show values, or logarithms of them."""
+    shown: Literal["linear", "log", "spectrogram"] = "linear"
+    """Whether pictures show values, logarithms of them, or spectrograms of waveforms."""
     colours: Mapping[int, tuple[int, int, int]] = field(default_factory=dict)
     """Channels shown as red, green and blue, by how many there are; the first three if none."""
     channels: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
@@ -73,10 +73,16 @@ class Domain:
     """What the height and the width of an item are called, with their units."""
     unit: str = ""
     """Unit of the values, if they have one."""
+    signals: bool = False
+    """Whether items are signals of one row, whose size is its length."""
     observables: Mapping[str, str] = field(default_factory=dict)
     """What experts read off items: in words, with the unit, by name; nothing if empty."""
     early_resolution: float = 1.0
     """Size of the views in the first part of the training, as a share of the later ones'."""
+
+    def size(self, height: int, width: int) -> int:
+        """The size of items: the short side of a picture, the samples of a signal."""
+        return width if self.signals else min(height, width)
 
     @property
     def tools(self) -> Tools:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from twofold.domains.audio.domain import RECORDINGS
+from twofold.domains.audio.names import AUDIO_SUFFIXES
 from twofold.domains.domain import Domain
 from twofold.domains.image.domain import IMAGES
 from twofold.domains.image.names import IMAGE_SUFFIXES, NAMES
@@ -17,10 +20,14 @@ from twofold.errors import TwofoldError, unknown
 if TYPE_CHECKING:
     from twofold.domains.source import Data
 
-DOMAINS: dict[str, Domain] = {domain.name: domain for domain in (IMAGES, JETS, TRAJECTORIES)}
+DOMAINS: dict[str, Domain] = {
+    domain.name: domain for domain in (IMAGES, RECORDINGS, JETS, TRAJECTORIES)
+}
 """Every domain by name."""
 
-_JET_KEY, _SUFFIXES = "X_jets", {".h5", ".hdf5"}
+_JET_KEY, _RATE = "X_jets", "sample_rate"
+_HDF5 = (".h5", ".hdf5")
+_SUFFIXES = {*_HDF5, ".npz", *AUDIO_SUFFIXES}
 
 
 def domain_by_name(name: str) -> Domain:
@@ -50,8 +57,9 @@ def check_domain(data: Data, name: str) -> None:
 def told(data: object) -> str:
     """The name of the domain that data are of: what they say themselves, else `image`.
 
-    An opened set says it, and so does an HDF5 file by its attribute `domain` or by holding
-    `X_jets`. Of a folder, and of a list of files, the first file decides.
+    An opened set says it, and so does an HDF5 file by its attribute `domain`, by holding `X_jets`
+    or a `sample_rate`, as an .npz file may, too. Of a folder, and of a list of files, the first
+    file decides.
 
     Example:
         >>> told("digits")
@@ -66,7 +74,9 @@ def told(data: object) -> str:
         return "image"
     path = Path(data).expanduser()
     file = _first_file(path) if path.is_dir() else path
-    return _told_by(file) if file is not None and file.suffix.lower() in _SUFFIXES else "image"
+    if file is None or file.suffix.lower() not in _SUFFIXES:
+        return "image"
+    return "audio" if file.suffix.lower() in AUDIO_SUFFIXES else _told_by(file)
 
 
 def _first_file(folder: Path) -> Path | None:
@@ -81,13 +91,24 @@ def _first_file(folder: Path) -> Path | None:
 
 
 def _told_by(path: Path) -> str:
-    """The domain that an HDF5 file says its items are of."""
-    import h5py
+    """The domain that a file of arrays says its items are of."""
+    from twofold.domains.damage import UNREADABLE
 
     try:
-        with h5py.File(path, "r") as file:
-            if (said := str(file.attrs.get("domain", ""))) in DOMAINS:
-                return said
-            return "jet" if any(str(key).startswith(_JET_KEY) for key in file) else "image"
-    except OSError:  # that it cannot be read is told where it is opened
+        if path.suffix.lower() not in _HDF5:
+            with zipfile.ZipFile(path) as archive:
+                return "audio" if f"{_RATE}.npy" in archive.namelist() else "image"
+        return _told_by_hdf5(path)
+    except UNREADABLE:  # that it cannot be read is told where it is opened
         return "image"
+
+
+def _told_by_hdf5(path: Path) -> str:
+    import h5py
+
+    with h5py.File(path, "r") as file:
+        if (said := str(file.attrs.get("domain", ""))) in DOMAINS:
+            return said
+        if any(str(key).startswith(_JET_KEY) for key in file):
+            return "jet"
+        return "audio" if _RATE in file.attrs or _RATE in file else "image"

@@ -25,6 +25,7 @@ def open_pair(
     test_fraction: float,
     seed: int,
     items: str,
+    size: Callable[[Source], str] | None = None,
 ) -> Data:
     """Train and test set: as given, as the data bring them, or split at random.
 
@@ -38,6 +39,7 @@ def open_pair(
         test_fraction: Share held out where no test set is given, in (0, 1).
         seed: Chooses what is held out.
         items: What the items are called.
+        size: How large an item of a set is, in words; channels, height and width if None.
     """
     if isinstance(data, Data):
         if test is not None:
@@ -65,7 +67,8 @@ def open_pair(
     else:
         train, held_out = split(train, test_fraction=test_fraction, seed=seed)
     random = test is None and not rest
-    note = _note(train, held_out, items, f" (seed {seed})" if random else "", notes)
+    about = f"{items} of {(size or _shape)(train)} {train.items.dtype}"
+    note = _note(train, held_out, about, f" (seed {seed})" if random else "", notes)
     return Data(name=train.name, train=train, test=held_out, note=note)
 
 
@@ -120,8 +123,11 @@ def _with_groups(source: Source, groups: Any) -> Source:
     return replace(source, groups=checked_groups("groups", array))
 
 
-def _note(train: Source, test: Source, items: str, seed: str, remarks: tuple[str, ...]) -> str:
-    shape = "x".join(map(str, train.items.shape[1:]))
+def _shape(source: Source) -> str:
+    return "x".join(map(str, source.items.shape[1:]))
+
+
+def _note(train: Source, test: Source, about: str, seed: str, remarks: tuple[str, ...]) -> str:
     labels = _labelling(train)
     if test.labels is None and train.labels is not None:
         labels += " (test set: no labels)"
@@ -141,8 +147,7 @@ def _note(train: Source, test: Source, items: str, seed: str, remarks: tuple[str
     if both := groups & others:
         remarks += (f"groups in both parts: {len(both):,}",)
     count = len(train) + len(test)
-    about = f"{train.name}: {count:,} {items} of {shape} {train.items.dtype}, {labels}"
-    return "; ".join((about, how, *remarks))
+    return "; ".join((f"{train.name}: {count:,} {about}, {labels}", how, *remarks))
 
 
 def _labelling(source: Source) -> str:

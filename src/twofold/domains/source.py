@@ -152,6 +152,11 @@ class Data:
     note: str
     """One line on what it is and how it was split."""
 
+    @property
+    def skipped(self) -> tuple[tuple[str, str], ...]:
+        """Path and reason of each file that could not be read, once, whatever part it is of."""
+        return tuple(dict.fromkeys((*self.train.skipped, *self.test.skipped)))
+
     def __post_init__(self) -> None:
         for what, here, there in (
             ("shape", self.train.items.shape[1:], self.test.items.shape[1:]),

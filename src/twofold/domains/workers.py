@@ -30,6 +30,7 @@ def read_all(
     task: str,
     workers: int | None = None,
     progress: bool | None = None,
+    ahead: int | None = None,
 ) -> Iterator[T | Unreadable]:
     """What `read` makes of each path, in the order of `paths`; a failure does not stop the rest.
 
@@ -39,6 +40,8 @@ def read_all(
         task: What the progress bar says is being done.
         workers: Threads; one for each processor and two more, up to 16, if None.
         progress: Whether to draw a progress bar on stderr; if None, on a terminal after a second.
+        ahead: Most files that are in work or wait for their turn; 8 for each thread if None, and
+            never more.
     """
 
     def attempt(path: Path) -> T | Unreadable:
@@ -50,15 +53,18 @@ def read_all(
             return Unreadable(_reason(error))
 
     workers = workers or min(16, (os.cpu_count() or 1) + 2)
-    return tracked(_in_order(attempt, paths, workers), len(paths), task, progress)
+    ahead = min(ahead or _AHEAD * workers, _AHEAD * workers)
+    return tracked(_in_order(attempt, paths, workers, ahead), len(paths), task, progress)
 
 
-def _in_order(function: Callable[[Path], T], paths: Sequence[Path], workers: int) -> Iterator[T]:
+def _in_order(
+    function: Callable[[Path], T], paths: Sequence[Path], workers: int, ahead: int
+) -> Iterator[T]:
     with ThreadPoolExecutor(workers) as pool:
         pending: deque[Future[T]] = deque()
         for path in paths:
             pending.append(pool.submit(function, path))
-            if len(pending) >= _AHEAD * workers:
+            if len(pending) >= ahead:
                 yield pending.popleft().result()
         while pending:
             yield pending.popleft().result()

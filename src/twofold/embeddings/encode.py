@@ -8,13 +8,14 @@ from contextlib import contextmanager
 import numpy as np
 from torch import Tensor
 
+from twofold.clips import Clips
 from twofold.embeddings.items import Items
 from twofold.embeddings.read import Embeddings
 from twofold.encoder import Encoder
 from twofold.evaluate.features import encoding as encoding_batches
 from twofold.reading import ALL, FEATURES, Reading
 
-Encode = Callable[[np.ndarray], Tensor]
+Encode = Callable[[np.ndarray | Clips], Tensor]
 """From items as they are stored to their embeddings `(batch, dim)`."""
 
 

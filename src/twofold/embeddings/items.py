@@ -8,6 +8,7 @@ from typing import Literal
 
 import numpy as np
 
+from twofold.clips import Clips, joined
 from twofold.domains import Data, Source
 from twofold.errors import unknown
 from twofold.items import Items as Stored
@@ -67,9 +68,13 @@ class Items:
         """Whether every item has a file of its own."""
         return all(source.folder is not None for source in self._sources)
 
-    def stored(self, places: Sequence[int] | np.ndarray) -> np.ndarray:
+    def stored(self, places: Sequence[int] | np.ndarray) -> np.ndarray | Clips:
         """Items `(len(places), channels, height, width)` as stored."""
-        return self._gathered([source.items for source in self._sources], places)
+        items = [source.items for source in self._sources]
+        clips = [some for some in items if isinstance(some, Clips)]
+        return (
+            self._gathered(items, places) if len(clips) < len(items) else self._clips(clips, places)
+        )
 
     def labels(self, places: Sequence[int] | np.ndarray) -> np.ndarray:
         """Labels of items that all have one, as in `Source`."""
@@ -100,6 +105,13 @@ class Items:
         numbers = np.searchsorted(self._ends, rows, side="right")
         starts = np.concatenate([[0], self._ends[:-1]])
         return numbers, rows - starts[numbers]
+
+    def _clips(self, columns: Sequence[Clips], places: Sequence[int] | np.ndarray) -> Clips:
+        """Clips of several sources at some places, as long as they are."""
+        numbers, rows = self._located(places)
+        held = [np.flatnonzero(numbers == number) for number in range(len(columns))]
+        parts = [column.select(rows[own]) for column, own in zip(columns, held, strict=True)]
+        return joined(parts).select(np.argsort(np.concatenate(held)))
 
     def _gathered(
         self, columns: Sequence[Stored], places: Sequence[int] | np.ndarray

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import json
-import zipfile
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.lib.npyio import NpzFile
 
+from twofold.domains.array_files import named_arrays
 from twofold.domains.arrays import checked_labels, encode_classes
+from twofold.domains.damage import UNREADABLE, unreadable
 from twofold.embeddings.extras import need_pyarrow
 from twofold.errors import TwofoldError, nearest
+from twofold.plain import plain_from_json
 
 SUFFIXES = (".npz", ".parquet")
 PARTS = ("train", "test")
@@ -143,19 +142,9 @@ def check_file(path: Path) -> None:
 
 def _read_npz(path: Path) -> dict[str, np.ndarray]:
     known = {*_COLUMNS.values(), "label_names"}
-    try:
-        with path.open("rb") as file, NpzFile(file, allow_pickle=False) as archive:
-            # The names of other arrays tell a user what to rename; their values are left alone.
-            return {name: archive[name] if name in known else np.empty(0) for name in archive.files}
-    except ValueError as error:
-        if "allow_pickle" in str(error):
-            raise TwofoldError(
-                f"{path} holds Python objects, which could run code; save arrays of numbers or "
-                "strings instead"
-            ) from None
-        raise _damaged(path, error) from None
-    except (OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise _damaged(path, error) from None
+    with named_arrays(path) as entries:
+        # The names of other arrays tell a user what to rename; their values are left alone.
+        return {e.key: e.read() if e.key in known else np.empty(0) for e in entries}
 
 
 def _read_parquet(path: Path) -> dict[str, np.ndarray]:
@@ -164,8 +153,8 @@ def _read_parquet(path: Path) -> dict[str, np.ndarray]:
         file = arrow.parquet.ParquetFile(path)
         names = file.schema_arrow.names
         table = file.read(columns=[name for name in names if name in _COLUMNS])
-    except (OSError, arrow.ArrowException) as error:
-        raise _damaged(path, error) from None
+    except (*UNREADABLE, arrow.ArrowException) as error:
+        raise unreadable(path, error) from None
     if "embedding" not in names:
         raise TwofoldError(
             f"{path} has no column 'embedding'; it holds {', '.join(names) or 'nothing'}"
@@ -173,8 +162,7 @@ def _read_parquet(path: Path) -> dict[str, np.ndarray]:
     arrays = {
         _COLUMNS[name]: _column(arrow, path, name, table[name]) for name in table.column_names
     }
-    facts = json.loads((table.schema.metadata or {}).get(METADATA.encode(), b"{}"))
-    label_names = facts.get("label_names", [])
+    label_names = _label_names(path, (table.schema.metadata or {}).get(METADATA.encode(), b"{}"))
     # Classes are stored by name; those that were written keep their numbers.
     if "labels" in arrays and set(arrays["labels"].reshape(-1).tolist()) <= set(label_names):
         numbers = {name: number for number, name in enumerate(label_names)}
@@ -183,16 +171,33 @@ def _read_parquet(path: Path) -> dict[str, np.ndarray]:
     return arrays
 
 
+def _label_names(path: Path, metadata: bytes) -> list[str]:
+    """Names of classes that a .parquet file says it was written with."""
+    try:
+        facts = plain_from_json(metadata)
+    except ValueError as error:
+        raise unreadable(path, error) from None
+    names = facts.get("label_names", []) if isinstance(facts, dict) else None
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise TwofoldError(f"{path}: its metadata does not name classes; write the file again")
+    return names
+
+
 def _column(arrow: Any, path: Path, name: str, column: Any) -> np.ndarray:
     """A column as an array; lists of one length are its rows."""
     if column.null_count:
         raise TwofoldError(f"{path}: {column.null_count} values of column {name} are missing")
     kinds = arrow.types
-    if not (
+    listed = (
         kinds.is_list(column.type)
         or kinds.is_large_list(column.type)
         or kinds.is_fixed_size_list(column.type)
-    ):
+    )
+    if kinds.is_nested(column.type.value_type if listed else column.type):
+        raise TwofoldError(
+            f"{path}: column {name} holds {column.type}; it must be plain values or lists of them"
+        )
+    if not listed:
         return np.asarray(column.to_numpy())
     lengths = arrow.compute.list_value_length(column).unique().to_pylist() or [0]
     if len(lengths) > 1:
@@ -251,7 +256,9 @@ def _text(path: Path, name: str, values: np.ndarray) -> np.ndarray:
         raise TwofoldError(
             f"{path}: {name} is {values.dtype} of shape {values.shape}; it must be strings (n,)"
         )
-    return np.char.decode(values, "utf-8") if values.dtype.kind == "S" else values.astype(str)
+    if values.dtype.kind == "S":
+        return np.char.decode(values, "utf-8", "surrogateescape")
+    return values.astype(str)
 
 
 def _check_part(path: Path, part: np.ndarray | None) -> None:
@@ -271,8 +278,3 @@ def _check_unique(path: Path, ids: np.ndarray, part: np.ndarray | None) -> None:
             raise TwofoldError(
                 f"{path}: the id {str(twice)!r} occurs more than once; ids must be unique"
             )
-
-
-def _damaged(path: Path, error: Exception) -> TwofoldError:
-    reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-    return TwofoldError(f"{path} cannot be read: {reason}")

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from twofold.clips import Clips
 from twofold.errors import TwofoldError, unknown
 from twofold.items import Items
 
@@ -38,6 +39,7 @@ def features(
     Args:
         encoder: Maps a batch to features `(batch, num_features)`.
         items: Items as stored `(n, channels, height, width)`; a memory map is read in batches.
+            Features of a clip are the mean over all its windows.
         preprocess: From stored items to what the encoder reads, such as a `Preprocess`.
         batch_size: Items encoded at a time, > 0.
         precision: `float32`, or `bf16` to let the encoder compute under autocast.
@@ -64,7 +66,8 @@ def features(
     result = torch.empty(0)
     with encoding(encoder, preprocess, precision=precision, device=device) as encode:
         for start in range(0, len(items), batch_size):
-            encoded = encode(items[start : start + batch_size])
+            some = slice(start, start + batch_size)
+            encoded = encode(items.select(some) if isinstance(items, Clips) else items[some])
             stop = start + len(encoded)
             if start == 0:
                 result = torch.empty(len(items), encoded.shape[1])
@@ -81,7 +84,7 @@ def encoding(
     *,
     precision: str = "float32",
     device: torch.device | str | None = None,
-) -> Iterator[Callable[[np.ndarray], Tensor]]:
+) -> Iterator[Callable[[np.ndarray | Clips], Tensor]]:
     """A block in which a frozen encoder turns batches of stored items into features.
 
     What `features` does with items that need not be in one array, nor their features in memory.
@@ -94,7 +97,7 @@ def encoding(
 
     Returns:
         From items `(batch, channels, height, width)` to float32 features `(batch, num_features)`
-        on the CPU.
+        on the CPU; from clips to the mean over all windows of each.
 
     Raises:
         TwofoldError: As `features` does; that encoding changed the encoder is told at the end.
@@ -111,7 +114,9 @@ def encoding(
     home = _device(encoder)
     where = home if device is None else torch.device(device)
 
-    def encode(items: np.ndarray) -> Tensor:
+    def encode(items: np.ndarray | Clips) -> Tensor:
+        if isinstance(items, Clips):
+            return _over_windows(encode, items)
         images = preprocess(items, where)
         with torch.autocast(where.type, torch.bfloat16, enabled=precision == "bf16"):
             encoded: Tensor = encoder(images)
@@ -171,6 +176,18 @@ def checksums(encoder: nn.Module) -> dict[str, bytes]:
         ).digest()
         for name, tensor in chain(encoder.named_parameters(), encoder.named_buffers())
     }
+
+
+def _over_windows(encode: Callable[[np.ndarray | Clips], Tensor], clips: Clips) -> Tensor:
+    """The mean of the features of each clip's windows, as many of which are encoded at a time."""
+    windows, owners = clips.windows()
+    count = len(clips)
+    parts = [encode(windows[first : first + count]) for first in range(0, len(windows), count)]
+    if len(parts) == 1:
+        return parts[0]
+    lengths = torch.from_numpy(np.bincount(owners))
+    found: Tensor = torch.segment_reduce(torch.cat(parts), "mean", lengths=lengths, axis=0)
+    return found
 
 
 def _device(encoder: nn.Module) -> torch.device:

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from twofold.domains import Data
 from twofold.errors import TwofoldError
 
 
@@ -37,6 +38,20 @@ def class_labels(labels: np.ndarray | Tensor, count: int, device: torch.device) 
             "so leave out items without a class"
         )
     return found.to(device=device, dtype=torch.int64)
+
+
+def check_several(data: Data) -> None:
+    """Refuses labels of one class: there is nothing to tell apart, and 100 % would be no news.
+
+    Raises:
+        TwofoldError: If all items have the same class.
+    """
+    labels = [part.labels for part in (data.train, data.test) if part.labels is not None]
+    if len(np.unique(np.concatenate(labels))) < 2:
+        raise TwofoldError(
+            f"labels of '{data.name}' hold 1 class, and telling classes apart takes 2 or more; "
+            "give other labels, or ask for health alone"
+        )
 
 
 def draw_labels(

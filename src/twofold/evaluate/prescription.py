@@ -17,7 +17,7 @@ from twofold.evaluate.decode import Decoded, decode
 from twofold.evaluate.features import frozen
 from twofold.evaluate.similarity import Similarity, similarity
 from twofold.items import Items
-from twofold.preprocess import Preprocess, resize
+from twofold.preprocess import Preprocess
 from twofold.reading import Readings
 
 KEPT = 0.9
@@ -283,6 +283,7 @@ def _views(
         dict.fromkeys(augmentations, "both"),
         channels=preprocess.channels,
         size=preprocess.size,
+        signals=preprocess.sample_rate is not None,
         seed=seed,
         num_views=1,
         renderer=domain_by_name(preprocess.domain).tools.render,
@@ -305,7 +306,7 @@ def _encode(
     with frozen(readings.to(device)):
         for start in range(0, len(items), batch_size):
             some = slice(start, start + batch_size)
-            images = resize(preprocess.unit(items[some], device), preprocess.size)
+            images = preprocess.fitted(preprocess.unit(items[some], device))
             if views is not None:
                 part = {key: {k: v[some] for k, v in drawn.items()} for key, drawn in draws.items()}
                 images = views.render(images, part)

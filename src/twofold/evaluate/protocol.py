@@ -17,18 +17,18 @@ from twofold.errors import TwofoldError
 from twofold.evaluate.features import Prepare, features
 from twofold.evaluate.health import two_views
 from twofold.evaluate.knn import neighbours
+from twofold.evaluate.labels import check_several
 from twofold.evaluate.metrics import PROBES as PROBE_NAMES
 from twofold.evaluate.metrics import check_probes
 from twofold.evaluate.options import ProbeOptions, read_options
 from twofold.evaluate.probes import DEFAULTS, PROBES, Frozen, Kind, Measured, Observed, Orbits
+from twofold.evaluate.provenance import copies, sealed
+from twofold.evaluate.raw import raw_facts, raw_input
 from twofold.items import Items
-from twofold.preprocess import Preprocess, resize
+from twofold.preprocess import Preprocess
 
 if TYPE_CHECKING:
     from twofold.augment import Views
-
-RAW_SIZE = 32
-"""Height and width in pixels above which raw input is shrunk for its baseline."""
 
 _QUERIES, _NEIGHBOURS, _MAP_ITEMS = 48, 8, 1500
 _OBSERVED = 2000  # items whose observables are predicted: as dense raw input allows
@@ -147,10 +147,11 @@ def evaluate(
         return _Input(words, encode, None if views is None else encode_pair)
 
     shared: dict[str, Any] = {"layer": layer, "precision": precision}
+    shared["copies"] = copies(data.train.items, data.test.items)
     inputs = {"": by("features", encoder, lambda scale: scale)}
     if raw:
-        size = shared["raw_size"] = min(preprocess.size, RAW_SIZE)
-        inputs["raw"] = by("raw input", nn.Flatten(), lambda scale: _raw(scale, size))
+        shared |= raw_facts(preprocess)
+        inputs["raw"] = by("raw input", nn.Flatten(), raw_input)
     if untrained is not None:
         inputs["untrained"] = by("untrained network", untrained, lambda scale: scale)
     return _judged(inputs, data, shared, probes, known, seed, progress)
@@ -219,6 +220,8 @@ def fitting(data: Data, probes: Sequence[str]) -> tuple[tuple[str, ...], tuple[s
     left_out = {name: _refusal(name, kind, data) for name in asked if name not in chosen}
     if not chosen:
         raise TwofoldError(next(iter(left_out.values())))
+    if kind == "classes" and set(chosen) != {"health"}:
+        check_several(data)
     return chosen, tuple(f"{name} is left out: {why}" for name, why in left_out.items())
 
 
@@ -296,9 +299,11 @@ def _judged(
         "seed": seed,
     }
     figures = {
-        probe: {**dict(_side_by_side(found)), "protocol": found[""].protocol | about}
+        probe: {**dict(_side_by_side(found)), "protocol": sealed(found[""].protocol | about)}
         for probe, found in measured.items()
     }
+    if shared.get("copies"):
+        remarks += (f"{shared['copies']} test items are training items too, bit for bit",)
     return Evaluation(figures, artefacts, remarks)
 
 
@@ -370,16 +375,6 @@ def _kind_of(source: Source) -> Kind:
     if source.labels is None:
         return "none"
     return "classes" if source.classes else "numbers"
-
-
-def _raw(preprocess: Preprocess, size: int) -> Prepare:
-    """Values in [0, 1], or amounts as the encoder reads them: what its features have to beat."""
-
-    def prepare(items: np.ndarray, device: torch.device) -> Tensor:
-        values = resize(preprocess.unit(items, device), size)
-        return values if preprocess.bounded else preprocess.standardize(values)
-
-    return prepare
 
 
 def _as_they_are(embeddings: Items) -> Tensor:

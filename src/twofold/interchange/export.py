@@ -170,10 +170,10 @@ def _graph(
     raw: bool,
 ) -> _Form:
     """A reading as a graph, which scales stored images itself if it gets them raw."""
-    shape = (scale.channels, scale.size, scale.size)
     if raw:
+        shape = (scale.channels, scale.height, scale.size)
         return kind(Standardized(reading, scale), shape, f"as stored: {scale.values}")
-    return kind(reading, shape, "scaled as the encoder reads them")
+    return kind(reading, scale.read_shape(), "scaled as the encoder reads them")
 
 
 def _check_weights(encoder: Encoder, library: str, given: Mapping[str, bool]) -> None:
@@ -205,8 +205,9 @@ def _compare(
     standardised = dataclasses.replace(scale, dtype="float32")
     differences, largest = [], []
     for count in _BATCHES:
-        unit = torch.rand(count, scale.channels, scale.size, scale.size, generator=draws)
-        stored = scale.low + (scale.high - scale.low) * unit
+        stored = torch.rand(count, scale.channels, scale.height, scale.size, generator=draws)
+        if scale.sample_rate is None:  # in a graph, signals are of full scale 1
+            stored = scale.low + (scale.high - scale.low) * stored
         images = standardised(stored)
         features = reading(images)
         differences.append((found(stored if raw else images) - features).abs().max())

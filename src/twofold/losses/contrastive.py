@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Literal, NamedTuple
 
 import torch
@@ -16,11 +15,12 @@ from twofold.losses.embeddings import (
     check_cosine,
     check_pair,
     check_temperature,
-    full_precision,
-    unit_rows,
 )
+from twofold.losses.similarities import Cosine, Euclidean
+from twofold.losses.tiles import log_sum_exp
 
 Similarity = Literal["cosine", "euclidean"]
+_SIMILARITIES = {"cosine": Cosine, "euclidean": Euclidean}
 _NEGATIVES = {"cross": 1, "all": 2}  # a query has of each other item
 _WHY = "the others being the negatives"
 
@@ -67,11 +67,13 @@ def nt_xent(first: Tensor, second: Tensor, *, temperature: float = 0.5) -> Tenso
     check_batch("nt_xent", len(first), why=_WHY)
     check_cosine("nt_xent", first)
     check_temperature(temperature)
+    cosine = Cosine(temperature)
     with torch.autocast(first.device.type, enabled=False):
-        (rows,) = unit_rows(torch.cat([first, second]))
-        logits = rows @ rows.T / temperature
-        positives = logits.diagonal(len(first))
-        return _without_itself(logits).logsumexp(dim=1).mean() - positives.mean()
+        (rows,) = cosine.prepare(torch.cat([first, second]))
+        positive = cosine.of_partners(*rows.chunk(2)).repeat(2)
+        partners = (-len(first), 0, len(first))
+        negative = log_sum_exp(rows, similarity=cosine, without=partners)
+        return _surprise(positive, negative)
 
 
 def nt_xent_bounds(batch_size: int, *, temperature: float) -> Bounds:
@@ -117,9 +119,8 @@ def info_nce(
         key: Embeddings `(batch, dim)`; row i shows the item of `query[i]`.
         temperature: Divides the similarities; > 0.
         similarity: "cosine" (dim >= 2), or "euclidean": squared distances, which have no scale
-            of their own, so that norms grow until something else holds them. Its backward pass
-            needs memory for `batch * batch * dim` numbers on a GPU; it is meant for few
-            dimensions.
+            of their own, so that norms grow until something else holds them. It is meant for few
+            dimensions: on a GPU its backward pass needs memory for 4 million numbers for each.
         negatives: `N(i)`: "cross", the batch - 1 other keys; "all", the other queries too,
             2 * batch - 2 in total; or a queue of embeddings `(entries, dim)`, which alone are the
             negatives and receive no gradient.
@@ -148,22 +149,20 @@ def info_nce(
         raise unknown("similarity", similarity, _SIMILARITIES)
     if similarity == "cosine":
         check_cosine("info_nce", query, remedy="; use similarity='euclidean'")
-    similar = _SIMILARITIES[similarity]
+    compare = _SIMILARITIES[similarity](temperature)
     with torch.autocast(query.device.type, enabled=False):
         if isinstance(negatives, Tensor):
             _check_queue(negatives, query.shape[1])
-            query, key, queue = full_precision(query, key, negatives.detach())
-            own = similar(query.unsqueeze(1), key.unsqueeze(1)).squeeze(1)
-            logits = torch.cat([own, similar(query, queue)], dim=1)
-            target = torch.zeros(len(query), dtype=torch.long, device=query.device)
+            query, key, queue = compare.prepare(query, key, negatives.detach())
+            negative = log_sum_exp(query, queue, similarity=compare)
         else:
             _check_batch_negatives(negatives, len(query))
-            query, key = full_precision(query, key)
-            logits = similar(query, key)
+            query, key = compare.prepare(query, key)
+            negative = log_sum_exp(query, key, similarity=compare, without=(0,))
             if negatives == "all":
-                logits = torch.cat([logits, _without_itself(similar(query, query))], dim=1)
-            target = torch.arange(len(query), device=query.device)
-        return F.cross_entropy(logits / temperature, target)
+                own = log_sum_exp(query, similarity=compare, without=(0,))
+                negative = torch.logaddexp(negative, own)
+        return _surprise(compare.of_partners(query, key), negative)
 
 
 def info_nce_bounds(
@@ -223,26 +222,9 @@ def info_nce_bounds(
     return Bounds(chance=math.log(1 + count), floor=floor)
 
 
-def _cosine(first: Tensor, second: Tensor) -> Tensor:
-    return F.normalize(first, dim=-1) @ F.normalize(second, dim=-1).mT
-
-
-def _euclidean(first: Tensor, second: Tensor) -> Tensor:
-    # From differences: |a|^2 - 2ab + |b|^2 would lose the digits of rows that are close. The
-    # gradient of the square is right where rows coincide, as cdist's own is 0 there.
-    return -torch.cdist(first, second, compute_mode="donot_use_mm_for_euclid_dist").square()
-
-
-_SIMILARITIES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
-    "cosine": _cosine,
-    "euclidean": _euclidean,
-}
-
-
-def _without_itself(logits: Tensor) -> Tensor:
-    """A row is no negative of its own."""
-    itself = torch.eye(len(logits), dtype=torch.bool, device=logits.device)
-    return logits.masked_fill(itself, -math.inf)
+def _surprise(positive: Tensor, negative: Tensor) -> Tensor:
+    """The mean of `-log [exp p / (exp p + exp n)]`, which rounding cannot bring below 0."""
+    return -F.logsigmoid(positive - negative).mean()
 
 
 def _check_batch_negatives(negatives: str, batch_size: int) -> None:

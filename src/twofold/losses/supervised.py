@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from typing import Literal
 
 import torch
 from torch import Tensor
 
 from twofold.errors import TwofoldError, unknown
-from twofold.losses.embeddings import check_cosine, check_temperature, unit_rows
+from twofold.losses.embeddings import check_cosine, check_temperature
+from twofold.losses.similarities import Cosine
+from twofold.losses.tiles import log_sum_exp
 
 _VARIANTS = ("out", "in")
 
@@ -61,25 +62,28 @@ def sup_con(
     check_temperature(temperature)
     if variant not in _VARIANTS:
         raise unknown("variant", variant, _VARIANTS)
-    itself = torch.eye(len(embeddings), dtype=torch.bool, device=embeddings.device)
-    positive = (labels.unsqueeze(1) == labels) & ~itself
-    anchors = positive.any(dim=1)
+    _, names, members = torch.unique(labels, return_inverse=True, return_counts=True)
+    count: Tensor = members[names] - 1
+    anchors = count > 0
     if not anchors.any():
         raise TwofoldError(
             f"no two of the {len(labels)} rows have the same label; sup_con needs rows of one "
             "class in a batch: pass both views of each item, or larger batches"
         )
+    cosine = Cosine(temperature)
     with torch.autocast(embeddings.device.type, enabled=False):
-        (rows,) = unit_rows(embeddings)
-        logits = rows @ rows.T / temperature
-        log_share = logits - logits.masked_fill(itself, -math.inf).logsumexp(dim=1, keepdim=True)
-        log_share, positive = log_share[anchors], positive[anchors]
-        count = positive.sum(dim=1, dtype=log_share.dtype)
+        (rows,) = cosine.prepare(embeddings)
+        against = log_sum_exp(rows, similarity=cosine, without=(0,))[anchors]
         if variant == "out":
-            agreement = log_share.masked_fill(~positive, 0.0).sum(dim=1) / count
+            # Similarities are linear in the other row: those to a class are one to its sum.
+            sums = rows.new_zeros(len(members), rows.shape[1]).index_add(0, names, rows)
+            agreement = cosine.of_partners(rows, sums[names] - rows)[anchors] / count[anchors]
         else:
-            agreement = log_share.masked_fill(~positive, -math.inf).logsumexp(dim=1) - count.log()
-        return -agreement.sum() / len(embeddings)
+            alike = log_sum_exp(
+                rows[anchors], similarity=cosine, without=(0,), labels=names[anchors]
+            )
+            agreement = alike - count[anchors].to(alike.dtype).log()
+        return (against - agreement).sum() / len(embeddings)
 
 
 def _check(embeddings: Tensor, labels: Tensor) -> None:

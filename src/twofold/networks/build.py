@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import isqrt
 from typing import Any
 
 import torch
@@ -22,6 +23,8 @@ _RESNETS: dict[str, dict[str, Any]] = {
     "resnet18": {"depths": (2, 2, 2, 2), "width": 64},
     "resnet34": {"depths": (3, 4, 6, 3), "width": 64},
     "resnet50": {"depths": (3, 4, 6, 3), "width": 64, "convs": 3},
+    "resnet-small-1d": {"depths": (1, 1, 1, 1), "width": 32, "convs": 1, "dims": 1},
+    "resnet18-1d": {"depths": (2, 2, 2, 2), "width": 64, "dims": 1},
     "resnet15": {"width": 16},
 }
 
@@ -31,6 +34,7 @@ def build_encoder(
     *,
     channels: int = 3,
     image_size: int = 32,
+    rows: int | None = None,
     width: float = 1.0,
     stem: Stem | None = None,
     pretrained: bool = False,
@@ -40,12 +44,13 @@ def build_encoder(
     Args:
         name: A key of `ENCODERS`, `timm/NAME` or `torchvision/NAME`.
         channels: Channels of the images, >= 1.
-        image_size: Height and width in pixels; chooses the stem, and the position embedding of
-            transformers.
+        image_size: Width in pixels, or samples of a waveform; chooses the stem, and the position
+            embedding of transformers.
+        rows: Height in pixels; `image_size` if None.
         width: Factor on the channels of our own networks, > 0.
         stem: Overrides the choice for our own ResNets: `low-resolution` up to 64 px and
             `imagenet` above, but `strided` for `resnet-small` from 16 to 64 px and for `resnet15`
-            above 64 px.
+            above 64 px. The shorter side counts; along one dimension, so many values squared.
         pretrained: Whether to fetch the weights that timm or torchvision publish.
 
     Raises:
@@ -55,12 +60,16 @@ def build_encoder(
         >>> encoder = build_encoder("resnet-small", channels=1, image_size=28)
         >>> encoder(torch.zeros(2, 1, 28, 28)).shape == (2, encoder.num_features)
         True
+        >>> encoder = build_encoder("resnet-small-1d", channels=1, rows=1, image_size=16_000)
+        >>> encoder(torch.zeros(2, 1, 1, 16_000)).shape == (2, encoder.num_features)
+        True
     """
     check_encoder(name)
-    if channels < 1 or image_size < 1 or not width > 0:
+    rows = image_size if rows is None else rows
+    if min(channels, rows, image_size) < 1 or not width > 0:
         raise TwofoldError(
-            f"channels, image_size and width must be positive; they are {channels}, {image_size} "
-            f"and {width}"
+            f"channels, rows, image_size and width must be positive; they are {channels}, {rows}, "
+            f"{image_size} and {width}"
         )
     if name in _RESNETS:
         if pretrained:
@@ -68,17 +77,19 @@ def build_encoder(
                 f"{name} has no published weights; choose timm/NAME or torchvision/NAME"
             )
         shape, network = _RESNETS[name], ResNet15 if name == "resnet15" else ResNet
+        folded = shape.get("dims") == 1
+        side = isqrt(image_size) if folded else min(rows, image_size)
         return network(
             **(shape | {"width": max(1, round(shape["width"] * width))}),
-            channels=channels,
-            stem=stem or _default_stem(name, image_size),
+            channels=channels * rows if folded else channels,
+            stem=stem or _default_stem(name, side),
         )
     if name == "mlp":
         if pretrained:
             raise TwofoldError("mlp has no published weights; leave pretrained out")
         if stem is not None:
             raise TwofoldError(f"stem is {stem!r}, but mlp has none; say stem None")
-        return Perceptron(inputs=channels * image_size**2, width=max(1, round(64 * width)))
+        return Perceptron(inputs=channels * rows * image_size, width=max(1, round(64 * width)))
     if width != 1.0 or stem is not None:
         raise TwofoldError(
             f"width is {width:g} and stem {stem!r}, but only twofold's own ResNets have these; for "
@@ -87,7 +98,7 @@ def build_encoder(
     library, _, model = name.partition("/")
     build = _timm if library == "timm" else _Torchvision
     try:
-        return build(model, channels, image_size, pretrained)
+        return build(model, channels, (rows, image_size), pretrained)
     except (OSError, RuntimeError) as error:
         if not pretrained:
             raise
@@ -95,25 +106,25 @@ def build_encoder(
         raise TwofoldError(f"the weights of {name} could not be fetched: {reason}") from None
 
 
-def check_reads(encoder: nn.Module, *, channels: int, size: int) -> None:
-    """Refuses an encoder that cannot read images of that shape or returns no features for them.
+def check_reads(encoder: nn.Module, shape: tuple[int, int, int]) -> None:
+    """Refuses an encoder that cannot read `(channels, height, width)` or returns no features.
 
     Raises:
         TwofoldError: With the reason, before any training.
 
     Example:
-        >>> check_reads(build_encoder("resnet-small", channels=1), channels=1, size=14)
+        >>> check_reads(build_encoder("resnet-small", channels=1), (1, 14, 14))
     """
     trained = encoder.training
-    shape = (2, channels, size, size)
-    example = next(encoder.parameters(), torch.empty(0)).new_zeros(shape, dtype=torch.float32)
+    first = next(encoder.parameters(), torch.empty(0))
+    example = first.new_zeros((2, *shape), dtype=torch.float32)
     try:
         with torch.no_grad():
             features = encoder.eval()(example)
     except Exception as error:  # whatever a network of the user's own may raise
         reason = " ".join(str(error).split())
         raise TwofoldError(
-            f"the encoder cannot read images of shape {shape}: {reason}; "
+            f"the encoder cannot read images of shape {(2, *shape)}: {reason}; "
             "encoders that read one size alone need --early-resolution 1 and its --view-size"
         ) from None
     finally:
@@ -126,15 +137,15 @@ def check_reads(encoder: nn.Module, *, channels: int, size: int) -> None:
         )
 
 
-def _default_stem(name: str, image_size: int) -> Stem:
-    if name == "resnet-small" and _TINY <= image_size <= _LOW_RESOLUTION:
+def _default_stem(name: str, side: int) -> Stem:
+    if name.startswith("resnet-small") and _TINY <= side <= _LOW_RESOLUTION:
         return "strided"
-    if image_size <= _LOW_RESOLUTION:
+    if side <= _LOW_RESOLUTION:
         return "low-resolution"
     return "strided" if name == "resnet15" else "imagenet"
 
 
-def _timm(model: str, channels: int, image_size: int, pretrained: bool) -> nn.Module:
+def _timm(model: str, channels: int, size: tuple[int, int], pretrained: bool) -> nn.Module:
     try:
         import timm
     except ImportError:
@@ -147,7 +158,7 @@ def _timm(model: str, channels: int, image_size: int, pretrained: bool) -> nn.Mo
         raise TwofoldError(f"timm has no model {model!r}; {hint}")
     options: dict[str, Any] = {"num_classes": 0, "in_chans": channels, "pretrained": pretrained}
     try:
-        network: nn.Module = timm.create_model(model, **options, img_size=image_size)
+        network: nn.Module = timm.create_model(model, **options, img_size=size)
     except TypeError:  # convolutional models take any size and know no such option
         network = timm.create_model(model, **options)
     return network
@@ -156,14 +167,14 @@ def _timm(model: str, channels: int, image_size: int, pretrained: bool) -> nn.Mo
 class _Torchvision(nn.Module):
     """A torchvision classifier without its last layer."""
 
-    def __init__(self, model: str, channels: int, image_size: int, pretrained: bool) -> None:
+    def __init__(self, model: str, channels: int, size: tuple[int, int], pretrained: bool) -> None:
         super().__init__()
         from torchvision import models
 
         if model not in models.list_models(module=models):
             guess = nearest(model, models.list_models(module=models))
             raise TwofoldError(f"torchvision has no classifier {model!r}; nearest is {guess!r}")
-        options = {"image_size": image_size} if model.startswith("vit_") else {}
+        options = {"image_size": size[1]} if model.startswith("vit_") else {}
         self.network: nn.Module = models.get_model(
             model, weights="DEFAULT" if pretrained else None, **options
         )

@@ -9,6 +9,8 @@ ENCODERS = {
     "resnet18": "ResNet-18, 512 features",
     "resnet34": "ResNet-34, 512 features",
     "resnet50": "ResNet-50, 2048 features",
+    "resnet-small-1d": "resnet-small along the width alone, for waveforms, 256 features",
+    "resnet18-1d": "ResNet-18 along the width alone, for waveforms, 512 features",
     "resnet15": "small net without normalisation for jet images, 32 features",
     "mlp": "four layers with BatchNorm for items that are a few numbers, 64 features",
     "timm/NAME": "any timm model, its classifier removed, e.g. timm/vit_tiny_patch16_224",

@@ -13,6 +13,8 @@ Stem = Literal["imagenet", "low-resolution", "strided"]
 
 Convolution = nn.Conv1d | nn.Conv2d | nn.Conv3d
 
+_Pair = tuple[int, int]
+
 _FUNCTIONS: dict[type[nn.Module], Callable[..., Tensor]] = {
     nn.Conv1d: F.conv1d,
     nn.Conv2d: F.conv2d,
@@ -29,19 +31,27 @@ class ResNet(nn.Module):
     The last BatchNorm of blocks of two or three convolutions starts at zero, so that each block
     starts as the identity (Goyal et al., 2017, arXiv:1706.02677).
 
+    Signals have one dimension. What has k x k weights in an image's network has k² in a row in
+    theirs, and each stride is squared, so that both have as many weights and features and cost as
+    much for as many values (Donahue et al., 2018, arXiv:1802.04208). The rows of an item, if it
+    has more than one, are channels to them: a spectrogram's network hears its pitches together.
+
     Args:
         depths: Residual blocks in each stage; every stage after the first halves the resolution.
         convs: Convolutions in a block: 1 (3x3, the cheapest), 2 (3x3-3x3, as in ResNet-18) or
             3 (1x1-3x3-1x1 with four times the channels, as in ResNet-50).
         width: Channels of the stem; each stage doubles them.
-        channels: Channels of the images, any number >= 1.
+        channels: Channels of the images, any number >= 1; of signals, times their rows.
         stem: How the image enters.
+        dims: 2 for images, 1 for signals, which are read along the width.
 
     Example:
         >>> import torch
         >>> net = ResNet((1, 1), width=8, channels=5, stem="strided")
         >>> net(torch.zeros(2, 5, 28, 28)).shape == (2, net.num_features)
         True
+        >>> ResNet((1, 1), width=8, channels=1, dims=1)(torch.zeros(2, 1, 1, 16_000)).shape
+        torch.Size([2, 16])
 
     Reference: He et al., 2015, arXiv:1512.03385.
     """
@@ -54,20 +64,24 @@ class ResNet(nn.Module):
         width: int = 64,
         channels: int = 3,
         stem: Stem = "imagenet",
+        dims: Literal[1, 2] = 2,
     ) -> None:
         super().__init__()
+        self.dims = dims
         kernel, stride = {"imagenet": (7, 2), "low-resolution": (3, 1), "strided": (3, 2)}[stem]
-        self.conv1 = nn.Conv2d(channels, width, kernel, stride, kernel // 2, bias=False)
+        self.conv1 = _convolution(channels, width, kernel, stride, dims)
         self.bn1 = nn.BatchNorm2d(width)
         self.relu = nn.ReLU(inplace=True)
-        self.maxpool = nn.MaxPool2d(3, 2, 1) if stem == "imagenet" else nn.Identity()
+        self.maxpool: nn.Module = nn.Identity()
+        if stem == "imagenet":
+            self.maxpool = nn.MaxPool2d(*_along(dims, 3, 2))
         read = width
         self.stages: list[str] = []
         for stage, depth in enumerate(depths):
             blocks: list[nn.Module] = []
             for number in range(depth):
                 stride = 2 if stage > 0 and number == 0 else 1
-                block = Block(read, width * 2**stage, stride, convs)
+                block = Block(read, width * 2**stage, stride, convs, dims)
                 blocks.append(block)
                 read = block.num_channels
             self.stages.append(f"layer{stage + 1}")
@@ -77,6 +91,8 @@ class ResNet(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Features `(batch, num_features)` of images `(batch, channels, height, width)`."""
+        if self.dims == 1:
+            images = images.flatten(1, 2).unsqueeze(2)
         maps: Tensor = self.maxpool(self.relu(self.bn1(self.conv1(images))))
         for stage in self.stages:
             maps = self.get_submodule(stage)(maps)
@@ -93,7 +109,7 @@ class ResNet(nn.Module):
 class Block(nn.Module):
     """One residual block: `relu(shortcut(x) + norm(conv(... x)))`."""
 
-    def __init__(self, read: int, width: int, stride: int, convs: int) -> None:
+    def __init__(self, read: int, width: int, stride: int, convs: int, dims: int = 2) -> None:
         super().__init__()
         self.convs = convs
         self.num_channels = width * 4 if convs == 3 else width
@@ -102,14 +118,13 @@ class Block(nn.Module):
         else:
             shapes = [(read, width, 3, stride), (width, width, 3, 1)][:convs]
         for number, (into, out, kernel, step) in enumerate(shapes, start=1):
-            conv = nn.Conv2d(into, out, kernel, step, kernel // 2, bias=False)
-            self.add_module(f"conv{number}", conv)
+            self.add_module(f"conv{number}", _convolution(into, out, kernel, step, dims))
             self.add_module(f"bn{number}", nn.BatchNorm2d(out))
         self.relu = nn.ReLU(inplace=True)
         self.downsample: nn.Module | None = None
         if stride != 1 or read != self.num_channels:
             self.downsample = nn.Sequential(
-                nn.Conv2d(read, self.num_channels, 1, stride, bias=False),
+                _convolution(read, self.num_channels, 1, stride, dims),
                 nn.BatchNorm2d(self.num_channels),
             )
 
@@ -127,6 +142,18 @@ class Block(nn.Module):
                 maps = self.relu(maps)
         result: Tensor = self.relu(maps.add_(shortcut))
         return result
+
+
+def _convolution(read: int, width: int, kernel: int, stride: int, dims: int) -> nn.Conv2d:
+    """A convolution that keeps the resolution but for its stride."""
+    return nn.Conv2d(read, width, *_along(dims, kernel, stride), bias=False)
+
+
+def _along(dims: int, kernel: int, stride: int) -> tuple[_Pair, _Pair, _Pair]:
+    """Kernel, stride and padding of a window over an image, or of as many values in a row."""
+    if dims == 2:
+        return (kernel, kernel), (stride, stride), (kernel // 2, kernel // 2)
+    return (1, kernel**2), (1, stride**2), (0, kernel**2 // 2)
 
 
 def convolve(conv: nn.Module, maps: Tensor, *, weight: Tensor | None = None) -> Tensor:

@@ -130,7 +130,7 @@ def _mt_slvr(
     name: str, domain: str, adapters: Literal["none", "parallel", "series", "norm", "split"]
 ) -> Recipe:
     base = simclr(domain)
-    routed = domain == "image" and adapters in {"parallel", "series", "norm"}
+    routed = domain in {"image", "audio"} and adapters in {"parallel", "series", "norm"}
     return replace(
         base,
         name=name,

@@ -77,7 +77,8 @@ class Recipe:
     balance: Balance = field(default_factory=Balance)
     """How several losses become one update."""
     encoder: str = "resnet18"
-    """resnet-small, resnet18, resnet34, resnet50, timm/NAME or torchvision/NAME."""
+    """resnet-small, resnet18, resnet34, resnet50, resnet15, resnet-small-1d, resnet18-1d, mlp,
+    timm/NAME or torchvision/NAME."""
     width: float = 1.0
     """Factor on the channels of twofold's own ResNets, > 0."""
     stem: Literal["imagenet", "low-resolution", "strided"] | None = None

@@ -169,7 +169,8 @@ def rendered(
     columns, captions, headings = [], [], ["stored"]
     for epoch in range(epochs):
         shown = index if groups is None else groups.members(index, epoch)
-        images, draws = views(read(source.items, shown, preprocess), shown, epoch)
+        stored = read(source.items, shown, preprocess, seed=views.seed, epoch=epoch)
+        images, draws = views(stored, shown, epoch)
         for number, (image, draw) in enumerate(zip(images, draws, strict=True), start=1):
             columns.append(image.numpy())
             words = [views.describe(draw, i) for i in range(len(index))]

@@ -8,18 +8,22 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from twofold.clips import Clips
 from twofold.report import embedding_map, wording
 from twofold.report.contact_sheet import chosen, label_name, prescription_lines, rendered
 from twofold.report.contact_sheet import item_names as names_of
 from twofold.report.pictures import Scale, data_uri, displayable, scale_of, shrink, sprite
+from twofold.report.sound import heard_note, sound_uri
 
 if TYPE_CHECKING:
     from twofold.augment import Views
     from twofold.domains import Data, Source
+    from twofold.items import Items
     from twofold.positives import Groups
     from twofold.preprocess import Preprocess
 
 _VIEW_ROWS, _VIEW_PIXELS, _VIEW_BYTES = 6, 112, 6_000
+_HEARD_ROWS, _HEARD_COLUMNS = 4, 3
 _QUERIES, _THUMB_PIXELS, _THUMB_BYTES = 12, 64, 2_500
 _SPRITE_BYTES, _SPRITE_PIXELS = 700_000, 32
 
@@ -36,6 +40,8 @@ class Shown:
     """What is printed below it."""
     same: bool | None = None
     """Whether it has the class of the item it is shown for; None if unknown."""
+    sound: str = ""
+    """What it sounds like, as a data address; empty if it is not to be heard."""
 
 
 @dataclass(frozen=True)
@@ -97,18 +103,24 @@ def view_sheet(
     index, names = chosen(data.train, _VIEW_ROWS, seed=0, groups=groups)
     unit, columns, captions, headings = rendered(data.train, views, index, 2, preprocess, groups)
     scale = scale_of(unit, 0, 1, domain=data.train.domain)
+    items = data.train.items
+    sounds = _sounds(items, (unit, *columns))
+    heard = heard_note(items.window, items.sample_rate) if isinstance(items, Clips) else ""
+    note = " ".join(filter(None, [scale.note, heard]))
     columns = [displayable(column, scale) for column in (unit, *columns)]
     rows = []
     for i, name in enumerate(names):
-        row = [Shown(_uri(columns[0][i], _VIEW_PIXELS, _VIEW_BYTES), f"{name}, as stored", (name,))]
-        for column, texts, heading in zip(columns[1:], captions, headings[1:], strict=True):
+        uri = _uri(columns[0][i], _VIEW_PIXELS, _VIEW_BYTES)
+        row = [Shown(uri, f"{name}, as stored", (name,), sound=sounds.get((i, 0), ""))]
+        for j, (texts, heading) in enumerate(zip(captions, headings[1:], strict=True), start=1):
             lines = tuple(texts[i].split("  ")) if texts[i] else ("unchanged",)
-            uri = _uri(column[i], _VIEW_PIXELS, _VIEW_BYTES)
-            row.append(Shown(uri, f"{name}, {heading}: {', '.join(lines)}", lines))
+            uri = _uri(columns[j][i], _VIEW_PIXELS, _VIEW_BYTES)
+            alt = f"{name}, {heading}: {', '.join(lines)}"
+            row.append(Shown(uri, alt, lines, sound=sounds.get((i, j), "")))
         rows.append(row)
     by_class = data.train.labels is not None and groups is None
     of = "training items" if groups is None else "groups of training items"
-    return ViewSheet(of, headings, rows, prescription_lines(views), by_class, scale.note)
+    return ViewSheet(of, headings, rows, prescription_lines(views), by_class, note)
 
 
 def neighbours(data: Data, arrays: dict[str, np.ndarray], scale: Scale) -> list[Neighbours]:
@@ -223,6 +235,17 @@ def _thumbnails(pictures: np.ndarray) -> dict[str, Any]:
         "sprite": data_uri(sprite(small, columns), budget=_SPRITE_BYTES),
         "columns": columns,
         "tile": [int(small.shape[2]), int(small.shape[1])],
+    }
+
+
+def _sounds(items: Items, columns: Sequence[np.ndarray]) -> dict[tuple[int, int], str]:
+    """What clips and their views sound like, by row and column: the first ones of each."""
+    if not isinstance(items, Clips):
+        return {}
+    return {
+        (i, j): sound_uri(waveform, items.sample_rate)
+        for j, column in enumerate(columns[:_HEARD_COLUMNS])
+        for i, waveform in enumerate(column[:_HEARD_ROWS])
     }
 
 

@@ -7,8 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image
 
+from twofold.domains.names import domain_by_name
 from twofold.report.contact_sheet import contact_sheet
 from twofold.report.pictures import scale_of
+from twofold.report.sound import full_scale
 
 _LONGEST = 22  # characters of a name that fit below a picture
 
@@ -43,10 +45,9 @@ def hit_sheet(
         ('RGB', 812)
     """
     ranks = range(hits.shape[1])
-    channels = queries.shape[1]
-    by_channel = [np.moveaxis(queries, 1, 0), np.moveaxis(hits, 2, 0)]
-    values = np.concatenate([items.reshape(channels, -1) for items in by_channel], axis=1)
-    scale = scale_of(values[None, :, None], low, high, domain=domain)
+    if domain_by_name(domain).shown == "spectrogram":
+        queries, hits = full_scale(queries), full_scale(hits)
+    scale = scale_of(_together(queries, hits), low, high, domain=domain)
     return contact_sheet(
         queries,
         [hits[:, rank] for rank in ranks],
@@ -57,6 +58,15 @@ def hit_sheet(
         notes=[scale.note] if scale.note else [],
         scale=scale,
     )
+
+
+def _together(queries: np.ndarray, hits: np.ndarray) -> np.ndarray:
+    """All values `(n, channels, height, width)`; of items of different sizes, in one row."""
+    if queries.shape[1:] == hits.shape[2:]:
+        return np.concatenate([queries, hits.reshape(-1, *queries.shape[1:])])
+    by_channel = [np.moveaxis(queries, 1, 0), np.moveaxis(hits, 2, 0)]
+    rows = [items.reshape(queries.shape[1], -1) for items in by_channel]
+    return np.concatenate(rows, axis=1)[None, :, None]
 
 
 def abridged(name: str) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -98,7 +100,9 @@ def write_page(path: Path, template: str, context: Mapping[str, Any]) -> Path:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    page = environment.get_template(template).render(context)
+    script = environment.get_template("map.js.j2").render()  # the one that a browser may run
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    page = environment.get_template(template).render(context, script_digest=digest)
     write_atomically(path, page.encode("utf-8", "replace"))
     return path
 

@@ -11,9 +11,12 @@ import numpy as np
 from PIL import Image
 
 from twofold.domains.names import domain_by_name
+from twofold.report.sound import coloured, spectrograms
 
 _DIMMEST = 1e-3
 """Of the brightest value: what is less is nearly black where pictures are logarithmic."""
+_RANGE = 70.0
+"""Decibels from black to white where pictures are spectrograms."""
 _DIM = 0.25
 """Items that use less than this share of their value range are brightened for the eye."""
 
@@ -32,6 +35,8 @@ class Scale:
     """Value from which they are logarithmic; 0 if they are linear."""
     colours: tuple[int, int, int] = (0, 1, 2)
     """Channels shown as red, green and blue."""
+    spectrogram: bool = False
+    """Whether items are waveforms, of which pictures show decibels from `low` to `high`."""
 
 
 def scale_of(
@@ -43,7 +48,8 @@ def scale_of(
 ) -> Scale:
     """The scale that shows `items` `(n, channels, height, width)` faithfully and not too dark.
 
-    Amounts, such as energies, are shown as `log(1 + value / step)`, over three powers of ten.
+    Amounts, such as energies, are shown as `log(1 + value / step)`, over three powers of ten;
+    waveforms as spectrograms, over the 70 dB below the loudest.
 
     Args:
         items: The items to be shown, as stored.
@@ -55,8 +61,10 @@ def scale_of(
         >>> scale_of(np.full((1, 1, 2, 2), 4095, np.uint16)).note
         'Pictures are shown 16 times brighter than stored: they use 6.2 % of their value range.'
     """
-    values = np.nan_to_num(np.asarray(items, np.float32))
     kind = domain_by_name(domain)
+    if kind.shown == "spectrogram":
+        return _loudness_scale(items)
+    values = np.nan_to_num(np.asarray(items, np.float32))
     colours = kind.colours.get(items.shape[1], (0, 1, 2))
     if kind.shown == "log":
         brightest = float(values.max(initial=0)) or 1.0
@@ -81,12 +89,15 @@ def displayable(items: np.ndarray, scale: Scale | None = None) -> np.ndarray:
     """Items as 8-bit pictures: grey `(n, height, width)` or colour `(n, height, width, 3)`.
 
     One channel is grey, three are red, green and blue; of more than three the first three are
-    shown, of two their mean.
+    shown, of two their mean. Spectrograms have time to the right, pitch upwards, and a colour for
+    each loudness.
 
     Example:
         >>> displayable(np.zeros((5, 7, 8, 8), np.float32)).shape
         (5, 8, 8, 3)
     """
+    if scale is not None and scale.spectrogram:
+        return coloured((spectrograms(items) - scale.low) / (scale.high - scale.low))
     values = np.nan_to_num(np.asarray(items, np.float32))
     scale = scale or Scale(*_type_range(values, items.dtype))
     shares = np.clip((values - scale.low) / (scale.high - scale.low), 0, 1)
@@ -128,6 +139,18 @@ def sprite(pictures: np.ndarray, columns: int) -> Image.Image:
     sheet[:count] = pictures
     grid = sheet.reshape(rows, columns, *pictures.shape[1:]).swapaxes(1, 2)
     return Image.fromarray(grid.reshape(rows * height, columns * width, *pictures.shape[3:]))
+
+
+def _loudness_scale(waves: np.ndarray) -> Scale:
+    """From the loudest down to what is hardly heard beside it."""
+    loudest = float(spectrograms(waves).max())
+    channels = waves.shape[1]
+    mixed = f" (the mean power of {channels} channels)" if channels > 1 else ""
+    note = (
+        f"Pictures are spectrograms{mixed}: time to the right, pitch upwards on the mel scale, and "
+        f"{_RANGE:g} dB from black to the loudest."
+    )
+    return Scale(loudest - _RANGE, loudest, note, spectrogram=True)
 
 
 def _type_range(values: np.ndarray, dtype: np.dtype[Any]) -> tuple[float, float]:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
-import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 
+from twofold.domains.damage import UNREADABLE
 from twofold.errors import TwofoldError
 from twofold.folder import ARTEFACTS, CONFIG, EVALUATION, METRICS, sound_metrics
+from twofold.plain import plain_from_json, plain_from_yaml
 
 Record = dict[str, Any]
 
@@ -80,10 +79,10 @@ def _config(path: Path, notes: list[str]) -> tuple[Record, str]:
     if not path.exists():
         notes.append("config.yaml is missing, so the settings of this run are not known.")
         return {}, ""
-    text = path.read_text(encoding="utf-8")
+    text = path.read_text(encoding="utf-8", errors="replace")
     try:
-        loaded = yaml.safe_load(text)
-    except yaml.YAMLError:
+        loaded = plain_from_yaml(text)
+    except ValueError:
         notes.append("config.yaml could not be read as YAML; it is shown as it is.")
         return {}, text
     return (loaded if isinstance(loaded, dict) else {}), text
@@ -99,7 +98,7 @@ def _evaluation(path: Path, notes: list[str]) -> Record:
     if not path.exists():
         return {}
     try:
-        loaded = json.loads(path.read_text(encoding="utf-8"))
+        loaded = plain_from_json(path.read_bytes())
     except ValueError:  # no JSON, or not even text
         notes.append("evaluation.json could not be read.")
         return {}
@@ -112,6 +111,6 @@ def _arrays(path: Path, notes: list[str]) -> dict[str, np.ndarray]:
     try:
         with np.load(path, allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files}
-    except (ValueError, OSError, zipfile.BadZipFile):
+    except UNREADABLE:
         notes.append("evaluation.npz could not be read.")
         return {}

@@ -53,8 +53,16 @@ def in_processes(
             raise
 
 
-def processors() -> int:
-    """How many processors this process may use."""
+def worker_count(workers: int | None = None) -> int:
+    """How many processes to use: as many as are asked for, or one for each processor.
+
+    Raises:
+        TwofoldError: If that is less than one.
+    """
+    if workers is not None:
+        if workers < 1:
+            raise TwofoldError(f"workers is {workers}; it must be >= 1")
+        return workers
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 

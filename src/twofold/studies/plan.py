@@ -16,6 +16,7 @@ import yaml
 from twofold.config import Config, from_plain, to_plain
 from twofold.errors import TwofoldError, unknown
 from twofold.folder import flattened, write_atomically
+from twofold.plain import PlainLoader, plain_from_yaml
 from twofold.recipes import Recipe, recipe_by_name
 
 PLAN = "study.yaml"
@@ -146,14 +147,14 @@ def parse_grid(texts: Sequence[str]) -> dict[str, tuple[Any, ...]]:
         if key in grid:
             raise TwofoldError(f"--grid names {key} twice; put all its values behind one")
         try:
-            parsed = yaml.load(f"[{values}]", _Values)
-        except yaml.YAMLError:
+            parsed = plain_from_yaml(f"[{values}]", _Values)
+        except ValueError:
             raise TwofoldError(f"--grid {text!r} has values that are no YAML") from None
         grid[key] = tuple(parsed)
     return grid
 
 
-class _Values(yaml.SafeLoader):
+class _Values(PlainLoader):
     """YAML 1.2's scalars, for 1.1 takes `off` for False and `1e-3` for text."""
 
 
@@ -293,10 +294,10 @@ def _distinct(name: str, taken: set[str]) -> str:
 def _read(folder: Path) -> dict[str, Any]:
     path = folder / PLAN
     try:
-        plain = yaml.safe_load(path.read_text(encoding="utf-8"))
+        plain = plain_from_yaml(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise TwofoldError(f"{folder} is no study: it has no {PLAN}") from None
-    except (yaml.YAMLError, UnicodeDecodeError):
+    except ValueError:
         plain = None
     if not isinstance(plain, dict):
         raise TwofoldError(f"{path} is no valid YAML of a study; begin it in another folder")

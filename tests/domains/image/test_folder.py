@@ -7,9 +7,10 @@ import pytest
 import tifffile
 from PIL import Image
 
+from twofold.domains.folders import FolderOptions
 from twofold.domains.image import folder as folder_module
 from twofold.domains.image import open_data
-from twofold.domains.image.folder import FolderOptions, open_folder
+from twofold.domains.image.folder import open_folder
 from twofold.errors import TwofoldError
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, NamedTuple
 
@@ -17,6 +16,8 @@ if TYPE_CHECKING:
 _PNG = b"\x89PNG\r\n\x1a\n"
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _ORIENTATION = 0x0112  # EXIF's number for it
+_FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF")  # of others, some start programs
+_FILMS = ("PNG", "WEBP", "GIF")  # a JPEG of several frames is one picture and its thumbnails
 _MIN_IS_WHITE, _MIN_IS_BLACK, _RGB = 0, 1, 2  # TIFF's photometric interpretation
 _PREMULTIPLIED, _ALPHA = 1, 2  # TIFF's kinds of extra sample; 0 is a channel of its own
 
@@ -37,12 +38,13 @@ def read_header(path: Path) -> Header:
 
     with path.open("rb") as file:
         start = _start(file)
-        if _is_deep_png(start):
-            width, height = struct.unpack(">II", start[16:24])
-            return Header(height, width, 3 if start[25] & 2 else 1, True)
         if start[:4] in _TIFF:
             return _tiff_header(file)
-        with Image.open(file) as image:
+        with Image.open(file, formats=_FORMATS) as image:
+            if image.format in _FILMS and (frames := getattr(image, "n_frames", 1)) > 1:
+                raise TwofoldError(f"several images in one file ({frames} frames); one is read")
+            if _is_deep_png(start):
+                return Header(image.height, image.width, 3 if start[25] & 2 else 1, True)
             return Header(image.height, image.width, _channels(image), False)
 
 
@@ -94,7 +96,7 @@ def _channels(image: Image) -> int:
 def _read_with_pillow(file: IO[bytes], size: int) -> np.ndarray:
     from PIL import Image, ImageOps
 
-    with Image.open(file) as opened:
+    with Image.open(file, formats=_FORMATS) as opened:
         channels = _channels(opened)
         # A JPEG decoder can halve big photos for free; twice the size leaves the antialiasing exact
         opened.draft(opened.mode, (2 * size, 2 * size))
@@ -116,11 +118,11 @@ def _read_deep_png(file: IO[bytes]) -> np.ndarray:
 
     def unpacked(byte_layout: str) -> np.ndarray:
         file.seek(0)
-        with Image.open(file) as image:
+        with Image.open(file, formats=("PNG",)) as image:
             image.tile = [(*image.tile[0][:3], byte_layout)]  # type: ignore[list-item]
             return np.asarray(image).astype(np.uint16)
 
-    with Image.open(file) as image:
+    with Image.open(file, formats=("PNG",)) as image:
         layout = str(image.tile[0][3])
         invisible = image.info.get("transparency")
         orientation = image.getexif().get(_ORIENTATION, 1)
@@ -151,12 +153,36 @@ def _tiff_header(file: IO[bytes]) -> Header:
                 "(other images can be opened as a .npy file)"
             )
         sizes = dict(zip(series.axes, series.shape, strict=True))
+        _check_pixels(sizes["X"], sizes["Y"])
+        _check_whole(tiff)
         samples = sizes.get("S", sizes.get("C", 1))
         if page.photometric in (_MIN_IS_WHITE, _MIN_IS_BLACK, _RGB):
             channels = samples - _has_alpha(tiff)
         else:
             channels = 3  # palette, CMYK, YCbCr or Lab
         return Header(sizes["Y"], sizes["X"], channels, page.bitspersample == 16)
+
+
+def _check_pixels(width: int, height: int) -> None:
+    """Refuses pictures as large as Pillow refuses, which small files can hold."""
+    from PIL import Image
+
+    most = 2 * (Image.MAX_IMAGE_PIXELS or width * height)
+    if not 0 < width * height <= most:
+        raise TwofoldError(f"{width:,} x {height:,} pixels; 1 to {most:,} are read")
+
+
+def _check_whole(tiff: TiffFile) -> None:
+    """Refuses a file that ends before its pixels do, or holds fewer than it says."""
+    page = tiff.pages.first
+    held = list(zip(page.dataoffsets, page.databytecounts, strict=True))
+    plain = page.compression == 1
+    if (
+        not held
+        or max(start + count for start, count in held) > tiff.filehandle.size
+        or (plain and sum(count for _, count in held) < page.size * page.bitspersample // 8)
+    ):
+        raise TwofoldError("it ends before its pixels do (truncated)")
 
 
 def _has_alpha(tiff: TiffFile) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from twofold.domains.audio.names import AUDIO_SUFFIXES
 from twofold.errors import TwofoldError, nearest, unknown
 
 NAMES: dict[str, str] = {
@@ -39,8 +40,9 @@ def existing_path(data: str | Path) -> Path:
     path = Path(data).expanduser()
     if path.is_dir() or (path.is_file() and path.suffix.lower() in ARRAY_SUFFIXES):
         return path
-    if path.is_file() and path.suffix.lower() in IMAGE_SUFFIXES:
-        raise TwofoldError(f"'{data}' is a single image; give the folder that holds the images")
+    for one, suffixes in (("image", IMAGE_SUFFIXES), ("recording", AUDIO_SUFFIXES)):
+        if path.is_file() and path.suffix.lower() in suffixes:
+            raise TwofoldError(f"'{data}' is a single {one}; give the folder that holds the {one}s")
     if path.exists():
         raise TwofoldError(
             f"'{data}' is not a folder of images, and twofold opens no "

@@ -10,13 +10,14 @@ import numpy as np
 
 from twofold.domains.array_files import NAMED_SUFFIXES, Keys, Labels, given_labels
 from twofold.domains.arrays import Opened, is_array
+from twofold.domains.folders import FolderOptions
 from twofold.domains.image.array_files import open_array_file
 from twofold.domains.image.arrays import open_array
 from twofold.domains.image.builtin import open_builtin
 from twofold.domains.image.datasets import is_dataset, open_dataset
-from twofold.domains.image.folder import FolderOptions, open_folder
-from twofold.domains.image.metadata import with_columns
+from twofold.domains.image.folder import open_folder
 from twofold.domains.image.names import NAMES, existing_path
+from twofold.domains.metadata import with_columns
 from twofold.domains.pairing import check_size, open_pair, refuse_labels
 from twofold.domains.source import Data, Source
 from twofold.errors import TwofoldError

@@ -17,6 +17,7 @@ from twofold.domains.array_files import (
     given_labels,
     named_arrays,
     read_npy,
+    usual,
 )
 from twofold.domains.arrays import LabelColumn, Opened, Part, as_sources, is_array, to_numpy
 from twofold.domains.image.names import NAMES, existing_path
@@ -128,16 +129,16 @@ def _open(
     if path.suffix.lower() == ".npy":
         return _opened(path.stem, [Part(str(path), read_npy(path), labels)])
     with named_arrays(path) as entries:
-        usual = Keys(
-            _usual(entries, "x"),
+        expected = Keys(
+            usual(entries, "x"),
             _usual_label(entries, labels),
-            _usual(entries, "orbit"),
-            _usual(entries, "t"),
+            usual(entries, "orbit"),
+            usual(entries, "t"),
         )
         chosen, notes = choose(
             path,
             entries,
-            Keys(*(named or found for named, found in zip(keys, usual, strict=True))),
+            Keys(*(named or found for named, found in zip(keys, expected, strict=True))),
             labels=labels,
             layouts=_LAYOUTS,
             items="states",
@@ -154,16 +155,11 @@ def _holds_names(data: object) -> bool:
     return isinstance(data, str | Path) and Path(data).suffix.lower() in NAMED_SUFFIXES
 
 
-def _usual(entries: Sequence[Entry], stem: str) -> str | None:
-    """The array of a usual name, of all states or of those to train on; None if there is none."""
-    return next((e.key for e in entries if e.stem == stem and e.part in ("", "train")), None)
-
-
 def _usual_label(entries: Sequence[Entry], labels: LabelColumn | None) -> str | None:
     """The energy, where no labels are given or called so."""
-    if labels is not None or any(_usual(entries, name) for name in ("labels", "label", "y")):
+    if labels is not None or any(usual(entries, name) for name in ("labels", "label", "y")):
         return None
-    return _usual(entries, "energy")
+    return usual(entries, "energy")
 
 
 def _opened(name: str, parts: Sequence[Part]) -> Opened:
@@ -182,7 +178,8 @@ def _as_items(part: Part) -> Part:
         )
     if states.ndim == 3:
         part = _by_orbit(part, *states.shape[:2])
-    items = states.reshape(-1, states.shape[-1], 1, 1).astype(np.float32)
+    with np.errstate(over="ignore"):  # what float32 cannot hold is told of as infinite
+        items = states.reshape(-1, states.shape[-1], 1, 1).astype(np.float32)
     if bad := int((~np.isfinite(items)).any(axis=(1, 2, 3)).sum()):
         raise TwofoldError(
             f"{what} holds NaN, infinite or too large numbers in {bad:,} of {len(items):,} states; "

@@ -21,7 +21,7 @@ from twofold.simulation.emoji.packages import (
 )
 from twofold.simulation.emoji.sets import SETS
 from twofold.simulation.files import check_place, progress, whole_file
-from twofold.simulation.processes import in_processes, processors
+from twofold.simulation.processes import in_processes, worker_count
 
 if TYPE_CHECKING:
     import h5py
@@ -78,8 +78,7 @@ def simulate_emoji(
     renderer()
     if not SMALLEST <= size <= LARGEST:
         raise TwofoldError(f"size is {size}; it must be from {SMALLEST} to {LARGEST} pixels")
-    if workers is not None and workers < 1:
-        raise TwofoldError(f"workers is {workers}; it must be >= 1")
+    processes = worker_count(workers)
     if len(set(sets)) < len(sets) or len(sets) == 1:
         raise TwofoldError(f"sets is {', '.join(sets)}; name two or more, each once")
     out = Path(out)
@@ -97,7 +96,7 @@ def simulate_emoji(
         )
     with whole_file(out) as file:
         _begin(file, concepts, artists, size)
-        _draw(file, concepts, size, workers=workers or processors(), quiet=quiet)
+        _draw(file, concepts, size, workers=processes, quiet=quiet)
     return out
 
 

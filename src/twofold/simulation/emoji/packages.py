@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import subprocess
 import tarfile
 import tempfile
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
@@ -15,6 +15,7 @@ from typing import Any
 
 from twofold.domains.cache import cache_folder
 from twofold.errors import TwofoldError, unknown
+from twofold.plain import plain_from_json
 from twofold.simulation.emoji.sets import SETS
 
 _NOT_AS_PACKED = (ValueError, KeyError, TypeError, AttributeError)  # JSON of another shape
@@ -24,6 +25,7 @@ _SVG = (
     '<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" '
     'width="1" height="1" viewBox="{left} {top} {width} {height}">{body}</svg>'
 )  # a square, in the middle of which an oblong drawing is fitted
+_LARGEST = 256 * 2**20  # bytes of a file in a package; some have 20 MiB
 _SIDE = 16  # of an icon whose package does not say it, by the format's rule
 
 
@@ -128,10 +130,9 @@ def read_package(path: Path) -> IconSet:
                 for name in ("icons", "info", "metadata", "chars", "package")
             )
         return _icon_set(icons, info, metadata, codes, version=str(package["version"]))
-    except (OSError, EOFError, tarfile.TarError, *_NOT_AS_PACKED) as error:
+    except (OSError, EOFError, tarfile.TarError, zlib.error, *_NOT_AS_PACKED) as error:
         raise TwofoldError(
-            f"{path} is damaged or no package of icons ({type(error).__name__}: {error}); "
-            "delete it and fetch it again"
+            f"{path} is damaged or no package of icons ({error}); delete it and fetch it again"
         ) from None
 
 
@@ -148,6 +149,8 @@ def _icon_set(icons: Any, info: Any, metadata: Any, codes: Any, *, version: str)
     for category, names in metadata.get("categories", {}).items():
         for name in names:
             categories.setdefault(name, category)
+    if not isinstance(icons["prefix"], str):
+        raise ValueError(f"its prefix is {icons['prefix']!r}")
     return IconSet(
         name=icons["prefix"],
         version=version,
@@ -164,6 +167,10 @@ def _svg(icons: Any, icon: Any) -> str:
     """A drawing on its own; what it does not say of its place, its set says."""
     default = {"left": 0, "top": 0, "width": _SIDE, "height": _SIDE}
     place = {name: icon.get(name, icons.get(name, value)) for name, value in default.items()}
+    if not isinstance(icon["body"], str) or not all(
+        isinstance(n, int | float) for n in place.values()
+    ):
+        raise ValueError(f"a drawing is {icon!r:.60}")
     return _SVG.format(**place, body=icon["body"])
 
 
@@ -175,14 +182,16 @@ def _without_selector(code: str) -> str:
 def _member(packed: tarfile.TarFile, name: str, *, optional: bool) -> Any:
     """One JSON file of a package, read where it lies; empty if it may be missing and is."""
     try:
-        file = packed.extractfile(f"package/{name}.json")
+        member = packed.getmember(f"package/{name}.json")
     except KeyError:
         if optional:
             return {}
         raise
+    # No link is followed, and a small package must not unpack to more than memory holds.
+    file = packed.extractfile(member) if member.isreg() and member.size <= _LARGEST else None
     if file is None:
-        raise KeyError(name)
-    return json.load(file)
+        raise ValueError(f"{name}.json is no file of up to {_LARGEST / 2**20:.0f} MiB")
+    return plain_from_json(file.read())
 
 
 def _set_of(file: Path) -> str:

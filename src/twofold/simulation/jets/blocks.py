@@ -12,7 +12,7 @@ from twofold.domains.cache import cache_folder
 from twofold.simulation.jets.generate import generate
 from twofold.simulation.jets.particles import Jets, load
 from twofold.simulation.jets.tasks import Sample
-from twofold.simulation.processes import in_processes, processors
+from twofold.simulation.processes import in_processes, worker_count
 
 SIZE = 250
 """Jets of one class in a block: some seconds of work that a stop can lose."""
@@ -87,7 +87,7 @@ def make(
         workers: Processes; one for each processor if None.
         progress: Told how many more jets are there.
     """
-    in_processes(_make, wanted, workers=workers or processors(), done=progress)
+    in_processes(_make, wanted, workers=worker_count(workers), done=progress)
 
 
 def _make(block: Block) -> int:

@@ -13,6 +13,7 @@ from twofold.simulation.files import check_place, progress, whole_file
 from twofold.simulation.jets import detector as seeing
 from twofold.simulation.jets.blocks import SIZE, Block, blocks, labels, make, missing
 from twofold.simulation.jets.tasks import Sample, generators
+from twofold.simulation.processes import worker_count
 
 if TYPE_CHECKING:
     import h5py
@@ -87,9 +88,7 @@ def simulate_jets(
     seeing.check(detector, size)
     if n < 2:
         raise TwofoldError(f"n is {n}; it must be >= 2, one jet of each class")
-    if workers is not None and workers < 1:
-        raise TwofoldError(f"workers is {workers}; it must be >= 1")
-    out = Path(out)
+    workers, out = worker_count(workers), Path(out)
     check_place(out, overwrite=overwrite)
     pairs = blocks(sample, n, cache)
     wanted = missing(block for pair in pairs for block in pair)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from twofold.domains.image.query import read_query
+from twofold.domains.query import read_query
 from twofold.errors import TwofoldError
 from twofold.preprocess import measure
 

@@ -1,0 +1,5 @@
+"""Sounds rendered by free synthesisers: notes of soundfonts, words by espeak-ng."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

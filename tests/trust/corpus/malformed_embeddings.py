@@ -1,0 +1,312 @@
+"""Embeddings of other systems: ids that occur twice, labels of one class, columns that disagree."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pyarrow
+import pyarrow.parquet
+from malformed import EVALUATE, Refused, npy, put
+from malformed_npy import planted
+from malformed_npz import zipped
+
+_ROWS = np.random.default_rng(0).normal(size=(40, 4)).astype(np.float32)
+_TWO = np.arange(40) % 2
+
+
+def _npz(name: str, words: str, command: str = EVALUATE, **arrays: object) -> Refused:
+    def write(at: Path) -> None:
+        np.savez(at / "e.npz", **arrays)
+
+    return Refused(f"embeddings {name}", write, words, "e.npz", command)
+
+
+def _zip(name: str, contents: bytes, words: str = "cannot read '.*e.npz': .") -> Refused:
+    return Refused(f"embeddings {name}", put("e.npz", contents), words, "e.npz", EVALUATE)
+
+
+def _with(value: float) -> np.ndarray:
+    rows = _ROWS.copy()
+    rows[3, 1] = value
+    return rows
+
+
+NPZ = [
+    _zip("of no bytes", b""),
+    _zip("of text", b"not an archive"),
+    _zip("of an array of text", zipped({"embeddings.npy": b"hello"})),
+    _zip("cut in half", zipped({"embeddings.npy": npy((40, 4), "<f4", data=bytes(640))})[:90]),
+    _zip(
+        "of 10^12 rows", zipped({"embeddings.npy": npy((10**12, 4), "<f4")}), "asks for more memory"
+    ),
+    _npz(
+        "of pickled objects", "pickled objects, which could run code", embeddings=planted((40, 4))
+    ),
+    _npz(
+        "of pickled ids",
+        "pickled objects, which could run code",
+        embeddings=_ROWS,
+        ids=planted((40,)),
+    ),
+    _npz(
+        "of another name",
+        "has no array 'embeddings' \\(n, dim\\); it holds features",
+        features=_ROWS,
+    ),
+    _npz("of nothing", "it holds nothing"),
+    _npz("of one dimension", "must be numbers \\(n, dim\\)", embeddings=_ROWS[:, 0]),
+    _npz("of three dimensions", "must be numbers \\(n, dim\\)", embeddings=_ROWS[None]),
+    _npz("of no rows", "neither of them 0", embeddings=_ROWS[:0]),
+    _npz("of no columns", "neither of them 0", embeddings=_ROWS[:, :0]),
+    _npz("of words", "must be numbers \\(n, dim\\)", embeddings=np.full((40, 4), "x")),
+    _npz("of complex numbers", "must be numbers \\(n, dim\\)", embeddings=_ROWS * 1j),
+    _npz("of truths", "must be numbers \\(n, dim\\)", embeddings=_ROWS > 0),
+    *(
+        _npz(
+            f"of {value}",
+            "1 of 40 embeddings hold NaN or infinity, the first in row 3; leave",
+            embeddings=_with(value),
+        )
+        for value in (np.nan, np.inf, -np.inf)
+    ),
+    _npz(
+        "beyond float32",
+        "40 of 40 embeddings hold NaN or infinity",
+        embeddings=np.full((40, 4), 1e300),
+    ),
+    _npz(
+        "of 39 ids",
+        "ids has shape \\(39,\\) for 40 embeddings",
+        embeddings=_ROWS,
+        ids=np.arange(39),
+    ),
+    _npz(
+        "of an id that occurs twice",
+        "the id '7' occurs more than once; ids must be unique",
+        embeddings=_ROWS,
+        ids=np.where(_TWO, 7, np.arange(40)),
+    ),
+    _npz(
+        "of ids in two dimensions",
+        "ids is .*; it must be strings",
+        embeddings=_ROWS,
+        ids=np.zeros((40, 2), int),
+    ),
+    _npz(
+        "of ids that are fractions",
+        "ids is float64 .*; it must be strings",
+        embeddings=_ROWS,
+        ids=_ROWS[:, 0].astype(float),
+    ),
+    _npz(
+        "of 39 labels",
+        "labels has shape \\(39,\\) for 40 embeddings",
+        embeddings=_ROWS,
+        labels=_TWO[:39],
+    ),
+    _npz("of NaN as label", "NaN or infinite labels", embeddings=_ROWS, labels=np.full(40, np.nan)),
+    _npz(
+        "of labels in three dimensions",
+        "labels must be \\(n,\\)",
+        embeddings=_ROWS,
+        labels=np.zeros((40, 2, 2), int),
+    ),
+    _npz(
+        "of labels that are no UTF-8",
+        "holds text that is no UTF-8",
+        embeddings=_ROWS,
+        labels=np.array([b"\xff"] * 40),
+    ),
+    _npz(
+        "of more classes than names",
+        "labels run from 0 to 1; with 1 label_names they must be from 0 to 0",
+        embeddings=_ROWS,
+        labels=_TWO,
+        label_names=np.array(["cat"]),
+    ),
+    _npz(
+        "of labels below 0",
+        "labels run from -1 to 0",
+        embeddings=_ROWS,
+        labels=_TWO - 1,
+        label_names=np.array(["a", "b"]),
+    ),
+    _npz(
+        "of names in two dimensions",
+        "label_names is .*; it must be strings",
+        embeddings=_ROWS,
+        labels=_TWO,
+        label_names=np.array([["a", "b"]] * 2),
+    ),
+    _npz(
+        "of no part",
+        "part is 'valid' for some items; it must be train or test",
+        embeddings=_ROWS,
+        labels=_TWO,
+        part=np.full(40, "valid"),
+    ),
+    _npz(
+        "of 39 parts",
+        "part has shape \\(39,\\) for 40 embeddings",
+        embeddings=_ROWS,
+        labels=_TWO,
+        part=np.full(39, "train"),
+    ),
+    _npz("without labels", "label", embeddings=_ROWS),
+    _npz(
+        "of one class",
+        "hold 1 class, and telling classes apart takes 2",
+        embeddings=_ROWS,
+        labels=_TWO * 0,
+    ),
+    _npz(
+        "of one class, clustered",
+        "hold 1 class",
+        EVALUATE.replace("knn linear", "clustering"),
+        embeddings=_ROWS,
+        labels=_TWO * 0,
+    ),
+    _npz(
+        "of one class, few-shot",
+        "hold 1 class",
+        EVALUATE.replace("knn linear", "fewshot"),
+        embeddings=_ROWS,
+        labels=_TWO * 0,
+    ),
+    _npz(
+        "of a class of one sample, few-shot",
+        "classes have the 2 items",
+        EVALUATE.replace("knn linear", "fewshot"),
+        embeddings=_ROWS,
+        labels=np.where(np.arange(40) == 0, 7, _TWO),
+    ),
+    _npz(
+        "of numbers judged as classes",
+        "labels of 'e' are numbers to regress, and linear needs classes",
+        EVALUATE.replace("knn ", ""),
+        embeddings=_ROWS,
+        labels=_ROWS[:, 0],
+    ),
+    _npz("of a single row", "one item|at least", embeddings=_ROWS[:1], labels=_TWO[:1]),
+    _npz("of two rows", "k is 20; with 1 items in the bank", embeddings=_ROWS[:2], labels=_TWO[:2]),
+    Refused(
+        "embeddings that are missing",
+        put("e2.npz", b""),
+        "e.npz does not exist; did you mean .*e2.npz",
+        "e.npz",
+        EVALUATE,
+    ),
+    Refused(
+        "embeddings in a folder",
+        lambda at: (at / "e.npz").mkdir(),
+        "e.npz does not exist",
+        "e.npz",
+        EVALUATE,
+    ),
+    Refused(
+        "embeddings in a table",
+        put("e.csv", "1,2"),
+        "its name must end in .npz or .parquet",
+        "e.csv",
+        EVALUATE,
+    ),
+]
+
+
+def _table(
+    name: str, words: str, metadata: dict[str, str] | None = None, **columns: object
+) -> Refused:
+    def write(at: Path) -> None:
+        table = pyarrow.table(columns)
+        if metadata is not None:
+            table = table.replace_schema_metadata(metadata)
+        pyarrow.parquet.write_table(table, at / "e.parquet")
+
+    return Refused(f"parquet {name}", write, words, "e.parquet", EVALUATE)
+
+
+def _bytes(contents: bytes) -> Refused:
+    return Refused(
+        f"parquet of {len(contents)} bytes",
+        put("e.parquet", contents),
+        "cannot read '.*e.parquet': .",
+        "e.parquet",
+        EVALUATE,
+    )
+
+
+def _parquet() -> bytes:
+    file = io.BytesIO()
+    pyarrow.parquet.write_table(pyarrow.table({"embedding": _LISTS, "label": _TWO}), file)
+    return file.getvalue()
+
+
+_LISTS = _ROWS.tolist()
+_WHOLE = _parquet()
+
+PARQUET = [
+    _bytes(b""),
+    _bytes(b"PAR1"),
+    _bytes(b"PAR1" + bytes(100) + b"PAR1"),
+    _bytes(_WHOLE[: len(_WHOLE) // 2]),
+    _bytes(_WHOLE[:-1]),
+    _bytes(_WHOLE[:-300] + bytes(292) + _WHOLE[-8:]),
+    _table("of another name", "has no column 'embedding'; it holds vector", vector=_LISTS),
+    _table("of words", "must be numbers \\(n, dim\\)", embedding=["x"] * 40),
+    _table("of numbers", "must be numbers \\(n, dim\\)", embedding=_ROWS[:, 0]),
+    _table(
+        "of lists of several lengths",
+        "have 1 to 2 values; all must have the same",
+        embedding=[[1.0], [1.0, 2.0]],
+    ),
+    _table("of lists of lists", "must be plain values or lists", embedding=[[[1.0]]] * 4),
+    _table("of records", "must be plain values or lists", embedding=_LISTS, label=[{"a": 1}] * 40),
+    _table(
+        "of missing rows", "1 values of column embedding are missing", embedding=[None, *_LISTS[1:]]
+    ),
+    _table(
+        "of missing numbers",
+        "1 values of column embedding are missing",
+        embedding=[[None, 1.0], [2.0, 3.0]],
+    ),
+    _table(
+        "of missing labels",
+        "40 values of column label are missing",
+        embedding=_LISTS,
+        label=[None] * 40,
+    ),
+    _table("of NaN", "40 of 40 embeddings hold NaN", embedding=[[float("nan")]] * 40),
+    _table(
+        "of no rows",
+        "neither of them 0",
+        embedding=pyarrow.array([], pyarrow.list_(pyarrow.float32())),
+    ),
+    _table("of an id that occurs twice", "occurs more than once", embedding=_LISTS, id=["a"] * 40),
+    _table(
+        "whose metadata is no JSON", "cannot read", {"twofold": "{"}, embedding=_LISTS, label=_TWO
+    ),
+    _table(
+        "whose metadata is a list",
+        "metadata does not name classes",
+        {"twofold": "[]"},
+        embedding=_LISTS,
+        label=_TWO,
+    ),
+    _table(
+        "whose metadata is nested without end",
+        "nested too deeply",
+        {"twofold": "[" * 10**5},
+        embedding=_LISTS,
+        label=_TWO,
+    ),
+    _table(
+        "whose classes are numbers",
+        "metadata does not name classes",
+        {"twofold": '{"label_names": [1, [2]]}'},
+        embedding=_LISTS,
+        label=_TWO,
+    ),
+]
+
+REFUSED = [*NPZ, *PARQUET]
+"""Each a file that no probe judges."""
