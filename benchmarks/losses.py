@@ -332,7 +332,7 @@ def picture(result: dict[str, Any], path: Path) -> None:
             axes.plot(places, values, "o-", color=colour, ms=4, lw=1.5)
             words = {"color": colour, "ha": "right", "fontsize": 9}
             end = places[-1], values[-1]
-            axes.annotate(side, end, (-4, 8), textcoords="offset points", **words)
+            axes.annotate(side, end, (-10, -2), textcoords="offset points", **words)
         axes.set_xticks(PAIRS, [f"{pairs:,}" for pairs in PAIRS], fontsize=8)
         axes.minorticks_off()
         axes.set_title(title, fontsize=10, color=runs.INK)
