@@ -53,6 +53,8 @@ class Entry:
     """How long it was meant to be."""
     state: str
     """`finished`, or how far it got."""
+    not_taken: int = 0
+    """Steps at which a loss or gradient was not finite."""
     problems: tuple[str, ...] = ()
     """Files of it that cannot be read."""
     knn: Result | None = None
@@ -103,7 +105,7 @@ def _read(run: Path, top: Path) -> Entry:
     evaluation = _opened(run / EVALUATION, plain_from_json, problems)
     try:
         lines, damaged = sound_metrics(run)
-    except (OSError, UnicodeDecodeError):
+    except OSError:
         lines, damaged = [], 1
     if damaged:
         problems.append(METRICS)
@@ -119,6 +121,7 @@ def _read(run: Path, top: Path) -> Entry:
         encoder=_encoder(recipe, found),
         epochs=_whole(recipe.get("epochs")),
         state=_state(run, last, _whole(recipe.get("epochs"))),
+        not_taken=sum(line.get("kind") == "skipped" for line in lines),
         problems=tuple(f"{name} cannot be read" for name in problems),
         knn=_result(evaluation, "knn"),
         linear=_result(evaluation, "linear"),

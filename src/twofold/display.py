@@ -16,7 +16,7 @@ from twofold.config import Config
 from twofold.domains import Data
 from twofold.errors import printable
 from twofold.evaluate.metrics import figures_of, learned_figures, read_name, spell
-from twofold.folder import ENCODER, EVALUATION, SKIPPED, read_evaluation
+from twofold.folder import ENCODER, EVALUATION, read_evaluation
 from twofold.recipes import Recipe
 from twofold.train import Outcome
 
@@ -55,8 +55,6 @@ class Console:
         for name, count in found["negatives"].items():
             self._print(f"{name}: {count} negatives per anchor")
         self.notes(remarks)
-        if skipped := len(data.skipped):
-            self._print(f"note: {_count(skipped, 'file')} could not be read; {SKIPPED} lists them")
 
     def notes(self, remarks: Iterable[str]) -> None:
         """What a user should know, one line each."""

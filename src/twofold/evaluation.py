@@ -24,7 +24,7 @@ from twofold.evaluate import evaluate, evaluate_embeddings
 from twofold.evaluate.metrics import PROBES
 from twofold.evaluate.options import read_options
 from twofold.evaluate.protocol import Evaluation, fitting
-from twofold.folder import ARTEFACTS, read_evaluation, write_atomically, write_down
+from twofold.folder import ARTEFACTS, revised, write_atomically
 from twofold.hardware import detect
 from twofold.networks import build_encoder, check_reads
 from twofold.preprocess import Preprocess
@@ -223,15 +223,17 @@ def keep(folder: Path, found: Evaluation) -> None:
     that a file never mixes two sets of data.
     """
     fingerprint = _fingerprint(next(iter(found.figures.values())))
-    before = read_evaluation(folder)
-    judged = {name: entry for name, entry in before.items() if name in PROBES}
-    stale = [name for name, entry in judged.items() if _fingerprint(entry) != fingerprint]
-    same_items = bool(judged) and not stale
-    arrays = {**(_arrays(folder / ARTEFACTS) if same_items else {}), **found.artefacts}
-    write_down(folder, found.figures, without=stale)
-    packed = io.BytesIO()
-    np.savez_compressed(packed, **arrays)  # type: ignore[arg-type]
-    write_atomically(folder / ARTEFACTS, packed.getvalue())
+    with revised(folder) as held:
+        judged = [name for name in held if name in PROBES]
+        stale = [name for name in judged if _fingerprint(held[name]) != fingerprint]
+        for name in stale:
+            del held[name]
+        held.update(found.figures)
+        same_items = bool(judged) and not stale
+        arrays = {**(_arrays(folder / ARTEFACTS) if same_items else {}), **found.artefacts}
+        packed = io.BytesIO()
+        np.savez_compressed(packed, **arrays)  # type: ignore[arg-type]
+        write_atomically(folder / ARTEFACTS, packed.getvalue())
 
 
 def _each(

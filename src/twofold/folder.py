@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from twofold.errors import TwofoldError, nearest
+from twofold.errors import TwofoldError, nearest, printable
 from twofold.plain import plain_from_json
 
 CONFIG = "config.yaml"
@@ -78,7 +78,7 @@ def alone(folder: Path) -> Iterator[None]:
     """A block in which this process alone trains in `folder`, which is made if missing.
 
     The system holds the lock and lets go of it when the process ends, however it ends. What
-    processes that were killed had begun to write is removed.
+    processes that were killed had begun to write is removed; files of others are left alone.
 
     Raises:
         TwofoldError: If another process trains there, or nothing can be written.
@@ -105,7 +105,8 @@ def alone(folder: Path) -> Iterator[None]:
             ) from None
         for place in (folder, folder / CHECKPOINTS, folder / CANDIDATES):
             for partial in place.glob(f".*{_PARTIAL}"):
-                if not _runs(int(partial.name.split(".")[-2])):
+                writer = partial.name.split(".")[-2]
+                if writer.isdecimal() and not _runs(int(writer)):
                     partial.unlink(missing_ok=True)
         yield
     finally:
@@ -116,7 +117,7 @@ def _runs(process: int) -> bool:
     """Whether a process of that number exists, other than this one."""
     try:
         os.kill(process, 0)
-    except ProcessLookupError:
+    except (ProcessLookupError, OverflowError):  # no number of a process is that large
         return False
     except PermissionError:
         return True
@@ -154,17 +155,19 @@ def sound_metrics(folder: Path) -> tuple[list[dict[str, Any]], int]:
     A last line that was cut short by a crash is left out and not counted: that is no news.
     """
     path = folder / METRICS
-    text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
-    lines = text.splitlines()
+    lines = path.read_bytes().splitlines() if path.exists() else []
     records, damaged = [], 0
     for number, line in enumerate(lines, start=1):
         try:
             record = plain_from_json(line)
-        except ValueError:
-            damaged += bool(line.strip()) and number < len(lines)
+        except ValueError:  # no JSON, or not even text
+            cut_short = number == len(lines) and line.isascii()  # as all that is written
+            damaged += bool(line.strip()) and not cut_short
             continue
         if isinstance(record, dict):
             records.append(record)
+        else:
+            damaged += 1
     return records, damaged
 
 
@@ -177,17 +180,50 @@ def read_evaluation(folder: Path) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def write_down(folder: Path, found: Mapping[str, Any], *, without: Collection[str] = ()) -> None:
-    """Adds to `evaluation.json`, in place of what was found before under the same names.
+@contextmanager
+def revised(folder: Path) -> Iterator[dict[str, Any]]:
+    """What `evaluation.json` holds, to be changed in a block at whose end it is written back.
 
-    Args:
-        folder: Of the run.
-        found: What to add, by name.
-        without: Names of what to remove.
+    Of several processes that do so in one run folder, each waits for the one before.
     """
-    kept = {name: e for name, e in read_evaluation(folder).items() if name not in without}
-    text = json.dumps({**kept, **found}, indent=2) + "\n"
-    write_atomically(folder / EVALUATION, text.encode())
+    with _turn(folder / CONFIG):
+        found = read_evaluation(folder)
+        yield found
+        write_atomically(folder / EVALUATION, (json.dumps(found, indent=2) + "\n").encode())
+
+
+@contextmanager
+def _turn(path: Path) -> Iterator[None]:
+    """A block that processes enter one at a time, by a lock on a file that none of them changes."""
+    try:
+        import fcntl
+    except ImportError:  # only several processes at once are out of reach
+        yield
+        return
+    with path.open("r+b") as file:  # on a network drive, only who may write can lock
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def write_down(folder: Path, found: Mapping[str, Any]) -> None:
+    """Adds to `evaluation.json`, in place of what was found before under the same names."""
+    with revised(folder) as held:
+        held.update(found)
+
+
+def list_skipped(skipped: Sequence[tuple[str, str]], path: Path) -> tuple[str, ...]:
+    """Writes path and reason of each file that could not be read, and returns what to say of it.
+
+    Example:
+        >>> list_skipped([], Path("skipped.tsv"))
+        ()
+    """
+    if not skipped:
+        return ()
+    lines = "".join(f"{printable(file)}\t{printable(reason)}\n" for file, reason in skipped)
+    write_atomically(path, lines.encode())
+    files = "1 file" if len(skipped) == 1 else f"{len(skipped):,} files"
+    return (f"{files} could not be read; {path} lists them",)
 
 
 def flattened(settings: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:

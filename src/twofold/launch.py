@@ -30,9 +30,9 @@ from twofold.distributed import refuse_several
 from twofold.domains import Data, Source, split
 from twofold.domains.names import check_domain, domain_by_name
 from twofold.encoder import Encoder
-from twofold.errors import TwofoldError, printable
+from twofold.errors import TwofoldError
 from twofold.evaluate import blinded
-from twofold.folder import CONFIG, ENCODER, SKIPPED, alone, clear, write_atomically
+from twofold.folder import CONFIG, ENCODER, SKIPPED, alone, clear, list_skipped
 from twofold.hardware import Hardware, detect, trusted
 from twofold.loader import Loader, Paired
 from twofold.method import Method
@@ -205,8 +205,8 @@ def conduct(
         if overwrite:
             clear(folder)
         whole.save(folder / CONFIG)
-        _list_skipped(data, folder)
-        console.begin(whole, data, list(views.augmentations), (*remarks, *replaced))
+        unread = list_skipped(data.skipped, folder / SKIPPED)
+        console.begin(whole, data, list(views.augmentations), (*remarks, *replaced, *unread))
         with (
             console.training(recipe, loader.steps_per_epoch) as shown,
             tracked(shown, whole, folder, quiet=console.quiet) as display,
@@ -390,9 +390,3 @@ def with_batches(
         f"{count} {what} fill no batch of {recipe.batch_size}: batches are of {smaller.batch_size}"
     )
     return smaller, (*remarks, remark)
-
-
-def _list_skipped(data: Data, folder: Path) -> None:
-    if skipped := data.skipped:
-        lines = "".join(f"{printable(path)}\t{printable(reason)}\n" for path, reason in skipped)
-        write_atomically(folder / SKIPPED, lines.encode())

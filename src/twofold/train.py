@@ -88,7 +88,7 @@ def step(
     optimizer.zero_grad()
     total = balancer.backward(losses)
     length = gradient_length(method.parameters())
-    if not finite([total, length]):
+    if not finite([torch.stack((total.detach(), length))]):  # one wait for the device, not two
         raise NotFiniteError
     if clip is not None:
         torch.nn.utils.clip_grads_with_norm_(method.parameters(), clip, length)

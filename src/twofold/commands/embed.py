@@ -11,7 +11,7 @@ from twofold.arguments import check_source, output, positional
 from twofold.config import DataConfig, heard, load_config
 from twofold.embeddings.extras import need_pyarrow
 from twofold.flags import FLAT, parse
-from twofold.folder import CONFIG, check_run
+from twofold.folder import CONFIG, SKIPPED, check_run, list_skipped
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +58,10 @@ def main(args: list[str]) -> int:
     encoder = load(folder)
     # the test part is what the run held out
     data = open_config(settings, whole.settings.seed, whole.recipe.domain)
-    with together(), Console(quiet=rank() > 0).task("embedding") as progress:
+    console = Console(quiet=rank() > 0)
+    if rank() == 0:
+        console.notes(list_skipped(data.skipped, out.with_suffix(f".{SKIPPED}")))
+    with together(), console.task("embedding") as progress:
         shape = write_embeddings(
             encoder,
             data,

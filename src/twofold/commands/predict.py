@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from twofold.arguments import check_source, output, positional
 from twofold.config import DataConfig, heard, load_config
 from twofold.flags import FLAT, parse
-from twofold.folder import CONFIG, check_run
+from twofold.folder import CONFIG, SKIPPED, check_run, list_skipped
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,11 +33,13 @@ def main(args: list[str]) -> int:
     whole = load_config(folder / CONFIG)
     settings = heard(flags.data, whole.found.get("preprocess", {}))
 
+    from twofold.display import Console
     from twofold.hardware import detect
     from twofold.launch import open_config
     from twofold.tuned import load_tuned, write_predictions
 
     data = open_config(settings, whole.settings.seed, whole.recipe.domain)
+    Console().notes(list_skipped(data.skipped, out.with_suffix(f".{SKIPPED}")))
     sources = {"train": [data.train], "test": [data.test], "all": [data.train, data.test]}
     device = detect(device=whole.settings.device).device
     count = write_predictions(load_tuned(folder), sources[flags.part], out, device=device)

@@ -52,13 +52,18 @@ def _figure(result: Result) -> str:
     return f"{metric.words} {result.value:.3g} ± {result.half:.2g}"
 
 
+def _not_taken(run: Entry) -> tuple[str, ...]:
+    steps = "1 step" if run.not_taken == 1 else f"{run.not_taken} steps"
+    return (f"{steps} not taken",) if run.not_taken else ()
+
+
 COLUMNS = {
     "name": _Column(lambda run: run.name),
     "recipe": _Column(lambda run: run.recipe),
     "data": _Column(lambda run: run.data),
     "encoder": _Column(lambda run: run.encoder),
     "epochs": _Column(lambda run: run.epochs, right=True),
-    "state": _Column(lambda run: "; ".join((run.state, *run.problems))),
+    "state": _Column(lambda run: "; ".join((run.state, *_not_taken(run), *run.problems))),
     "knn": _Column(lambda run: run.knn, _figure, right=True),
     "linear": _Column(lambda run: run.linear, _figure, right=True),
     "finetune": _Column(lambda run: run.finetune, _figure, right=True),

@@ -28,6 +28,8 @@ class RunFolder:
     """`config.yaml` as written."""
     steps: list[Record] = field(default_factory=list)
     """The lines of `metrics.jsonl` of kind "step", by step, each step once."""
+    not_taken: list[Record] = field(default_factory=list)
+    """Its lines of kind "skipped": steps at which something was not finite, each once."""
     epochs: list[Record] = field(default_factory=list)
     """Its lines of kind "epoch", by epoch, each epoch once."""
     end: Record | None = None
@@ -66,8 +68,9 @@ def read(path: str | Path) -> RunFolder:
         path=path,
         config=config,
         config_text=config_text,
-        steps=_last_of_each(records, "step"),
-        epochs=_last_of_each(records, "epoch"),
+        steps=_last_of_each(records, "step", by="step"),
+        not_taken=_last_of_each(records, "skipped", by="step"),
+        epochs=_last_of_each(records, "epoch", by="epoch"),
         end=end[-1] if end else None,
         evaluation=_evaluation(path / EVALUATION, notes),
         arrays=_arrays(path / ARTEFACTS, notes),
@@ -88,9 +91,9 @@ def _config(path: Path, notes: list[str]) -> tuple[Record, str]:
     return (loaded if isinstance(loaded, dict) else {}), text
 
 
-def _last_of_each(records: list[Record], kind: str) -> list[Record]:
+def _last_of_each(records: list[Record], kind: str, *, by: str) -> list[Record]:
     """A resumed run writes the steps since its checkpoint again: the last writing counts."""
-    by_number = {r[kind]: r for r in records if r.get("kind") == kind and kind in r}
+    by_number = {r[by]: r for r in records if r.get("kind") == kind and by in r}
     return [by_number[number] for number in sorted(by_number)]
 
 

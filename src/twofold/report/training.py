@@ -221,6 +221,9 @@ def warnings(run: RunFolder) -> list[str]:
     broken = [s["step"] for s in run.steps if not np.isfinite(float(s.get("loss", 0.0)))]
     if broken:
         found.append(f"The loss is not a finite number at step {wording.count(broken[0])}.")
+    if run.not_taken:
+        steps = ", ".join(str(line["step"]) for line in run.not_taken)
+        found.append(f"Not taken, for a loss or gradient was not finite: step {steps}.")
     if run.steps and run.end is None:
         last = wording.count(run.steps[-1]["step"])
         found.append(f"This run has not ended: its last recorded step is {last}.")
