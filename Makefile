@@ -4,7 +4,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 RUN := runs/demo
 
-.PHONY: venv demo test test-fast lint docs bench bench-methods bench-prescription bench-mt-slvr bench-few-labels bench-jets bench-conserved bench-cross-modal bench-emoji torture clean
+.PHONY: venv demo test test-fast lint docs bench bench-methods bench-prescription bench-mt-slvr bench-few-labels bench-jets bench-conserved bench-cross-modal bench-emoji bench-audio torture clean
 
 venv: .venv/ready
 
@@ -80,7 +80,12 @@ bench-cross-modal: .venv/ready
 bench-emoji: .venv/ready
 	$(BIN)/python benchmarks/emoji.py --jobs 2
 
-# What twofold promises, tried hard: 50 kills, all tests of trust, two hours of training.
+# MT-SLVR on notes, words of a synthesiser and recorded words; it goes on, too.
+bench-audio: .venv/ready
+	$(BIN)/python benchmarks/audio.py --jobs 2
+
+# What twofold promises, tried hard: 50 kills, all tests of trust, each parser fuzzed
+# for a minute (where atheris is installed), two hours of training.
 torture: .venv/ready
 	$(BIN)/python benchmarks/torture.py
 

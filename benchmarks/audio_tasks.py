@@ -6,6 +6,7 @@ Tux Paint (Debian's tuxpaint-stamps-default), spoken by people in nine languages
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +20,7 @@ from twofold.domains import Data, Source
 from twofold.domains.audio import open_data
 from twofold.simulation import simulate_notes, simulate_speech
 
+SETS = ("notes", "speech", "recorded")
 STAMPS = Path("/usr/share/tuxpaint/stamps")
 HELD_OUT = {"notes": "sf_GMbank", "speech": 1 / 4, "recorded": 1 / 4}
 """The soundfont that is judged alone; shares of the voices and of the recorded words."""
@@ -37,18 +39,25 @@ class Task(NamedTuple):
     data: Data
 
 
-def make(folder: Path, n: int) -> None:
+def make(folder: Path, n: int, sets: Sequence[str]) -> None:
     """Renders notes and words into `folder`, and lays out as many recordings by language."""
     folder.mkdir(parents=True, exist_ok=True)
-    if not (folder / "notes.h5").exists():
+    if "notes" in sets and not (folder / "notes.h5").exists():
         simulate_notes(folder / "notes.h5", n=n, quiet=True)
-    if not (folder / "speech.h5").exists():
+    if "speech" in sets and not (folder / "speech.h5").exists():
         simulate_speech(folder / "speech.h5", n=n, quiet=True)
-    words = {path.name.rsplit("_desc_", 1)[0] for path in STAMPS.rglob("*_desc_*.ogg")}
-    chosen = set(sorted(words)[: n // LANGUAGES])
-    for file in STAMPS.rglob("*_desc_*.ogg"):
-        word, language = file.stem.rsplit("_desc_", 1)
-        link = folder / "recorded" / language / f"{word}.ogg"
+    if "recorded" in sets:
+        _lay_out(folder / "recorded", n)
+
+
+def _lay_out(folder: Path, n: int) -> None:
+    """Links to about `n` recorded words, a folder for each language."""
+    files = {file: file.stem.rsplit("_desc_", 1) for file in STAMPS.rglob("*_desc_*.ogg")}
+    if not files:
+        sys.exit(f"there are no recordings in {STAMPS}: apt-get install tuxpaint-stamps-default")
+    chosen = set(sorted({word for word, _ in files.values()})[: n // LANGUAGES])
+    for file, (word, language) in files.items():
+        link = folder / language / f"{word}.ogg"
         if word in chosen and not link.exists():
             link.parent.mkdir(parents=True, exist_ok=True)
             link.symlink_to(file)
@@ -59,17 +68,19 @@ def tasks(folder: Path) -> list[Task]:
 
     Tasks on the same sounds share them.
     """
-    notes, speech = folder / "notes.h5", folder / "speech.h5"
-    font = labelled(notes, whole(open_data(notes, **WINDOW)), "soundfont")
-    held = np.array(font.label_names)[font.labels] == HELD_OUT["notes"]
-    voice = labelled(speech, whole(open_data(speech, **WINDOW)), "voice")
-    late = drawn(voice.labels, HELD_OUT["speech"])
-    found = [
-        Task("family", "instrument family", False, parted(labelled(notes, font, "family"), held)),
-        Task("pitch", "pitch class", True, parted(labelled(notes, font, "pitch_class"), held)),
-        Task("word", "word", False, parted(labelled(speech, voice, "word"), late)),
-        Task("speed", "speed of speech", True, parted(by_speed(speech, voice), late)),
-    ]
+    found = []
+    if (notes := folder / "notes.h5").exists():
+        font = labelled(notes, whole(open_data(notes, **WINDOW)), "soundfont")
+        held = np.array(font.label_names)[font.labels] == HELD_OUT["notes"]
+        family, pitch = (labelled(notes, font, name) for name in ("family", "pitch_class"))
+        found.append(Task("family", "instrument family", False, parted(family, held)))
+        found.append(Task("pitch", "pitch class", True, parted(pitch, held)))
+    if (speech := folder / "speech.h5").exists():
+        voice = labelled(speech, whole(open_data(speech, **WINDOW)), "voice")
+        held = drawn(voice.labels, HELD_OUT["speech"])
+        word, speed = labelled(speech, voice, "word"), by_speed(speech, voice)
+        found.append(Task("word", "word", False, parted(word, held)))
+        found.append(Task("speed", "speed of speech", True, parted(speed, held)))
     if (folder / "recorded").exists():
         recorded = whole(open_data(folder / "recorded", **WINDOW))
         words = np.unique([Path(name).stem for name in recorded.ids], return_inverse=True)[1]

@@ -51,6 +51,7 @@ def pretrain(
     *,
     epochs: int,
     seed: int = 0,
+    encoder: str = ENCODER,
     **changes: Any,
 ) -> tuple[twofold.Run, float]:
     """A finished run on one thread and the CPU seconds of all that it did."""
@@ -59,7 +60,7 @@ def pretrain(
         recipe,
         data=data,
         out=folder,
-        encoder=ENCODER,
+        encoder=encoder,
         epochs=epochs,
         seed=seed,
         threads=1,

@@ -1,11 +1,13 @@
 """What twofold promises, tried as hard as it can be in an hour or three.
 
-    python benchmarks/torture.py [--deaths 50] [--minutes 120] [--results FILE] [--docs FOLDER]
+    python benchmarks/torture.py [--deaths 50] [--fuzz 60] [--minutes 120] [--results FILE]
+                                 [--docs FOLDER]
 
 A run of several hundred steps and its evaluation are killed that often, at random moments, and
-compared with one that never was; then the tests of each promise are run and counted; then training
-and evaluation go on for so many minutes (benchmarks/soak.py; 0 leaves its last figure). The figures
-go to benchmarks/results/torture.json, the table to docs/trust.md between the lines that mark it. It
+compared with one that never was; then the tests of each promise are run and counted; where atheris
+is installed, each parser is fuzzed for so many seconds (benchmarks/fuzz.py); then training and
+evaluation go on for so many minutes (benchmarks/soak.py; 0 leaves its last figure). The figures go
+to benchmarks/results/torture.json, the table to docs/trust.md between the lines that mark it. It
 fails if a promise was not kept.
 """
 
@@ -13,7 +15,9 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import importlib.util
 import json
+import re
 import subprocess
 import sys
 import tempfile
@@ -29,6 +33,8 @@ from twofold.folder import write_atomically
 
 # Shared with the short form among the tests.
 sys.path.insert(0, str(runs.ROOT / "tests" / "trust"))
+sys.path.insert(0, str(runs.ROOT / "tests" / "trust" / "corpus"))
+import fuzzed
 import violence
 
 _BEGIN, _END = "<!-- figures -->", "<!-- end -->"
@@ -114,6 +120,26 @@ def test(paths: tuple[str, ...]) -> dict[str, Any]:
     }
 
 
+def fuzz(seconds: int) -> dict[str, Any] | None:
+    """Fuzzes each parser for so many seconds; None where that cannot be done."""
+    if not seconds or importlib.util.find_spec("atheris") is None:
+        return None
+    tried, broken = Counter[str](), []
+    for name in fuzzed.TARGETS:
+        script = [sys.executable, str(runs.ROOT / "benchmarks" / "fuzz.py"), name]
+        how = f"-max_total_time={seconds}", "-timeout=60", "-rss_limit_mb=4096"
+        with tempfile.TemporaryDirectory() as folder:
+            done = subprocess.run(
+                [*script, *how], cwd=folder, check=False, capture_output=True, text=True
+            )
+        last = re.findall(r"^#(\d+)", done.stderr, re.MULTILINE)
+        tried[name] = int(last[-1]) if last else 0
+        if done.returncode:
+            broken.append(name)
+            print(done.stderr[-4000:], file=sys.stderr, flush=True)  # the input, too
+    return {"seconds": seconds, "inputs": dict(tried), "broken": broken}
+
+
 def table(found: Mapping[str, Any], soaked: Mapping[str, Any] | None) -> list[str]:
     """The lines of promise, test and last figure."""
     kills = found["kills"]
@@ -132,6 +158,16 @@ def table(found: Mapping[str, Any], soaked: Mapping[str, Any] | None) -> list[st
         failed = f", {counted['failed']} failed" if counted["failed"] else ""
         tests = ", ".join(f"`tests/{path}`" for path in promise.tests)
         rows.append((promise.words, tests, f"{counted['passed']:,} passed{failed}"))
+    if fuzzing := found["fuzzed"]:
+        broken = len(fuzzing["broken"])
+        rows.append(
+            (
+                "No bytes break a parser, whatever code they reach",
+                "`python benchmarks/fuzz.py`",
+                f"{sum(fuzzing['inputs'].values()):,} inputs to {len(fuzzing['inputs'])} parsers, "
+                f"{fuzzing['seconds']} s each; {broken} broken",
+            )
+        )
     if soaked is not None:
         rows.append(
             (
@@ -148,6 +184,7 @@ def main() -> None:
     """Tries everything, writes it down, and fails if something was not as promised."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--deaths", type=int, default=50, help="how often a run is killed")
+    parser.add_argument("--fuzz", type=int, default=60, help="seconds for each parser; 0 for none")
     parser.add_argument("--minutes", type=float, default=120.0, help="of the soak; 0 for none")
     kept = runs.ROOT / "benchmarks" / "results"
     parser.add_argument("--results", type=Path, default=kept / "torture.json")
@@ -157,7 +194,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         kills = kill(options.deaths, Path(folder))
     print(kills, flush=True)
-    found = {"kills": kills, "tests": {one.words: test(one.tests) for one in PROMISES}}
+    found = {
+        "kills": kills,
+        "tests": {one.words: test(one.tests) for one in PROMISES},
+        "fuzzed": fuzz(options.fuzz),
+    }
     write_atomically(options.results, (json.dumps(found, indent=1) + "\n").encode())
     soaked, still = options.results.with_name("soak.json"), 0
     if options.minutes:
@@ -171,6 +212,7 @@ def main() -> None:
     text = "\n".join([_BEGIN, "", *lines, "", _END])
     runs.write_page(before + text + rest.split(_END)[1], page)
     failed = any(counted["failed"] for counted in found["tests"].values())
+    failed |= bool(found["fuzzed"] and found["fuzzed"]["broken"])
     if failed or still or kills["files_that_differ"] or not kills["each_step_once"]:
         sys.exit("a promise was not kept")
 

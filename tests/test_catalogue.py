@@ -95,6 +95,13 @@ def test_a_run_that_is_not_complete_says_how_far_it_got(make, tmp_path, how, sta
     assert runs(tmp_path)[0].state == state
 
 
+def test_steps_that_were_not_taken_are_counted(make, tmp_path):
+    skipped = [{"kind": "skipped", "step": step, "what": "loss"} for step in (3, 7)]
+    make("a", lines=[*skipped, *STEPS, *END])
+    make("b")
+    assert [entry.not_taken for entry in runs(tmp_path)] == [2, 0]
+
+
 def test_what_an_unfinished_run_took_is_that_of_its_last_step(make, tmp_path):
     make("a", lines=STEPS, files=())
     (entry,) = runs(tmp_path)

@@ -32,6 +32,7 @@ FLOORS = {
     "hardware": 2,
     "checkpoint": 2,
     "divergence": 3,
+    "gradient_cache": 3,
     # what data are, and how they are augmented and read
     "domains": 3,
     "simulation": 4,

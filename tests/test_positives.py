@@ -12,14 +12,13 @@ from torch.nn import functional as F
 
 import twofold
 from twofold import TwofoldError
-from twofold.assembly import about_groups, build_views, find_groups
+from twofold.assembly import about_groups, build_views, find_groups, with_batches
 from twofold.augment import IMAGE, Views
 from twofold.cli import main
 from twofold.clips import clips_of
 from twofold.domains import Source, jet
 from twofold.domains.names import domain_by_name
 from twofold.hardware import detect
-from twofold.launch import with_batches
 from twofold.loader import Loader
 from twofold.monitor import Monitor
 from twofold.objectives import InfoNCE

@@ -23,6 +23,8 @@ SHARED = (
     "balance",
     "epochs",
     "batch_size",
+    "effective_batch",
+    "batch_norm",
     "optimizer",
     "choose",
 )

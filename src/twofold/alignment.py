@@ -20,6 +20,7 @@ from twofold.assembly import (
     find_known,
     for_channels,
     new_network,
+    with_batches,
 )
 from twofold.augment import Views, substitutions
 from twofold.choice import Choice
@@ -44,7 +45,7 @@ from twofold.folder import (
     write_down,
 )
 from twofold.hardware import Hardware, detect, trusted
-from twofold.launch import complete, conduct, feed, find_hardware, open_config, record, with_batches
+from twofold.launch import complete, conduct, feed, find_hardware, open_config, record
 from twofold.loader import Loader
 from twofold.method import Aligned, Method
 from twofold.monitor import Monitor

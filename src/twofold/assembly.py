@@ -23,6 +23,8 @@ from twofold.positives import Groups
 from twofold.preprocess import Preprocess
 from twofold.recipes import RECIPES, Recipe, recipe_by_name
 
+_LEAST_ITEMS = 8  # four batches of two
+
 
 def for_channels(recipe: Recipe, channels: int) -> Recipe:
     """`recipe` without what it would keep or forget but such items cannot have.
@@ -122,6 +124,49 @@ def about_groups(groups: Groups) -> tuple[str, ...]:
     return (
         f"{groups.num_single:,} of {groups.num_found:,} groups have one item: they are {becomes}",
     )
+
+
+def with_batches(
+    recipe: Recipe, items: int, groups: Groups | None = None
+) -> tuple[Recipe, tuple[str, ...]]:
+    """`recipe` with batches that items, or groups, can fill, and what to say about either.
+
+    Raises:
+        TwofoldError: If there are too few for any batch, or for the effective batch asked for.
+    """
+    what, count = ("items", items) if groups is None else ("groups", len(groups))
+    remarks = () if groups is None else about_groups(groups)
+    if count < _LEAST_ITEMS:
+        found = f" ({remarks[0]})" if remarks else ""
+        raise TwofoldError(
+            f"there are {count} {what} to train on{found}; it takes at least {_LEAST_ITEMS}"
+        )
+    if recipe.effective_batch is not None:
+        if count < recipe.effective_batch:
+            raise TwofoldError(
+                f"effective_batch is {recipe.effective_batch}, but there are {count} {what} to "
+                "train on; it must be at most that"
+            )
+        return recipe, (*remarks, *_about_parts(recipe))
+    if count >= recipe.batch_size:
+        return recipe, remarks
+    smaller = replace(recipe, batch_size=count // 4)
+    remark = (
+        f"{count} {what} fill no batch of {recipe.batch_size}: batches are of {smaller.batch_size}"
+    )
+    return smaller, (*remarks, remark)
+
+
+def _about_parts(recipe: Recipe) -> tuple[str, ...]:
+    """In what parts differ from one batch, if the encoder has BatchNorm."""
+    divides = {
+        "frozen": "its running statistics, which stay as they are",
+        "group": f"the statistics of {recipe.batch_size} items at a time",
+        "two-pass": f"statistics of all {recipe.step_size} items, which no gradient goes through",
+    }
+    if recipe.batch_norm is None:
+        return ()
+    return (f"BatchNorm divides by {divides[recipe.batch_norm]}: not the same as one batch",)
 
 
 def find_known(recipe: Recipe, source: Source, views: Views) -> Known:

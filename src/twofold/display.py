@@ -41,10 +41,13 @@ class Console:
         recipe, found = whole.recipe, whole.found
         size = f"{found['channels']}x{found['height']}x{found['width']}"
         hardware = found["hardware"]
+        batch = f"batch {recipe.step_size}"
+        if recipe.num_parts > 1:
+            batch += f" in parts of {recipe.batch_size}"
         self._print(f"{recipe.name} on {data.note}", style="bold")
         self._print(
             f"{found['train_items']} training and {found['test_items']} test items of {size}; "
-            f"{found['network']}, {_count(recipe.epochs, 'epoch')} of batch {recipe.batch_size}, "
+            f"{found['network']}, {_count(recipe.epochs, 'epoch')} of {batch}, "
             f"{hardware['precision']} on {hardware['device']} with "
             f"{_count(hardware['threads'], 'thread')}"
         )

@@ -19,6 +19,7 @@ from twofold.assembly import (
     find_known,
     for_channels,
     new_network,
+    with_batches,
     with_input,
 )
 from twofold.choice import Choice
@@ -46,7 +47,6 @@ from twofold.launch import (
     open_config,
     record,
     start,
-    with_batches,
 )
 from twofold.method import Method
 from twofold.monitor import Monitor

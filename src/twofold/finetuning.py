@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from twofold.assembly import build_views, find_known, for_channels, with_input
+from twofold.assembly import build_views, find_known, for_channels, with_batches, with_input
 from twofold.choice import Choice, Measure
 from twofold.config import Config, change, heard, load_config
 from twofold.display import Console
@@ -38,7 +38,6 @@ from twofold.launch import (
     in_trusted_precision,
     open_config,
     record,
-    with_batches,
 )
 from twofold.method import Method
 from twofold.monitor import Monitor

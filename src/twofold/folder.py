@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -184,9 +184,11 @@ def read_evaluation(folder: Path) -> dict[str, Any]:
 def revised(folder: Path) -> Iterator[dict[str, Any]]:
     """What `evaluation.json` holds, to be changed in a block at whose end it is written back.
 
-    Of several processes that do so in one run folder, each waits for the one before.
+    Of several processes that do so in one run folder, each waits for the one before. A folder of
+    several runs has one process.
     """
-    with _turn(folder / CONFIG):
+    config = folder / CONFIG
+    with _turn(config) if config.exists() else nullcontext():
         found = read_evaluation(folder)
         yield found
         write_atomically(folder / EVALUATION, (json.dumps(found, indent=2) + "\n").encode())
@@ -223,7 +225,7 @@ def list_skipped(skipped: Sequence[tuple[str, str]], path: Path) -> tuple[str, .
     lines = "".join(f"{printable(file)}\t{printable(reason)}\n" for file, reason in skipped)
     write_atomically(path, lines.encode())
     files = "1 file" if len(skipped) == 1 else f"{len(skipped):,} files"
-    return (f"{files} could not be read; {path} lists them",)
+    return (f"{files} could not be read; see {path}",)
 
 
 def flattened(settings: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:

@@ -12,7 +12,6 @@ from torch import nn
 
 from twofold import __version__
 from twofold.assembly import (
-    about_groups,
     add_adapters,
     build_views,
     check_views,
@@ -21,6 +20,7 @@ from twofold.assembly import (
     find_known,
     for_channels,
     new_network,
+    with_batches,
 )
 from twofold.augment import Views, substitutions
 from twofold.choice import Choice
@@ -34,18 +34,16 @@ from twofold.errors import TwofoldError
 from twofold.evaluate import blinded
 from twofold.folder import CONFIG, ENCODER, SKIPPED, alone, clear, list_skipped
 from twofold.hardware import Hardware, detect, trusted
-from twofold.loader import Loader, Paired
+from twofold.loader import Feed, InParts, Loader, Paired
 from twofold.method import Method
 from twofold.monitor import Monitor
 from twofold.positives import Groups
 from twofold.preprocess import Preprocess
 from twofold.reading import Readings
-from twofold.recipes import Recipe
 from twofold.track import check_trackers, tracked
 from twofold.train import Learner, Outcome, fit
 
 _HELD_OUT = (0.02, 100, 2000)  # share of labelled training items the online kNN asks about; bounds
-_LEAST_ITEMS = 8  # four batches of two
 
 
 def start(
@@ -199,6 +197,10 @@ def conduct(
     """
     recipe, settings = whole.recipe, whole.settings
     loader = feed(whole, trained, views, preprocess, hardware, groups)
+    batches: Feed = loader if beside is None else Paired(loader, beside)
+    if recipe.effective_batch is not None:
+        method.check_parts(recipe.batch_norm)
+        batches = InParts(loader, recipe.num_parts, recipe.batch_norm)
     check_trackers(settings.track)
     replaced = substitutions(recipe.augmentations, recipe.prescription, trained.channels)
     with alone(folder):
@@ -208,12 +210,12 @@ def conduct(
         unread = list_skipped(data.skipped, folder / SKIPPED)
         console.begin(whole, data, list(views.augmentations), (*remarks, *replaced, *unread))
         with (
-            console.training(recipe, loader.steps_per_epoch) as shown,
+            console.training(recipe, batches.steps_per_epoch) as shown,
             tracked(shown, whole, folder, quiet=console.quiet) as display,
         ):
             return fit(
                 method,
-                loader if beside is None else Paired(loader, beside),
+                batches,
                 recipe=recipe,
                 hardware=hardware,
                 folder=folder,
@@ -238,22 +240,23 @@ def feed(
     hardware: Hardware,
     groups: Groups | None = None,
 ) -> Loader:
-    """The batches of a run, those of the first part of the training as small as it asks for."""
+    """The batches of a run or the parts of them, at first with views as small as it asks for."""
     recipe = whole.recipe
     early, late = recipe.view_sizes(preprocess.size)
-    samples = len(trained if groups is None else groups)
-    change = recipe.early_share * recipe.epochs * (samples // recipe.batch_size)
+    samples, parts = len(trained if groups is None else groups), recipe.num_parts
+    change = recipe.early_share * recipe.epochs * (samples // recipe.step_size)
     return Loader(
         trained.items,
         trained.labels,
         views=views,
         preprocess=preprocess,
         batch_size=recipe.batch_size,
-        view_size=lambda step: early if step < change else late,
+        view_size=lambda part: early if part // parts < change else late,
         device=hardware.device,
         threads=hardware.loader_threads,
         seed=whole.settings.seed,
         groups=groups,
+        multiple=parts,
     )
 
 
@@ -352,7 +355,7 @@ def record(
         "negatives": {
             name: count
             for name, objective in whole.recipe.learned.items()
-            if (count := objective.num_negatives(whole.recipe.batch_size)) is not None
+            if (count := objective.num_negatives(whole.recipe.step_size)) is not None
         },
         "preprocess": scale,
         "hardware": dataclasses.asdict(hardware),
@@ -370,23 +373,3 @@ def _check_backbone(whole: Config, backbone: nn.Module | None) -> None:
         )
     if whole.found and not own and backbone is not None:
         raise TwofoldError(f"this run trains {whole.recipe.encoder}; leave backbone out")
-
-
-def with_batches(
-    recipe: Recipe, items: int, groups: Groups | None = None
-) -> tuple[Recipe, tuple[str, ...]]:
-    """`recipe` with batches that items, or groups, can fill, and what to say about either."""
-    what, count = ("items", items) if groups is None else ("groups", len(groups))
-    remarks = () if groups is None else about_groups(groups)
-    if count < _LEAST_ITEMS:
-        found = f" ({remarks[0]})" if remarks else ""
-        raise TwofoldError(
-            f"there are {count} {what} to train on{found}; it takes at least {_LEAST_ITEMS}"
-        )
-    if count >= recipe.batch_size:
-        return recipe, remarks
-    smaller = dataclasses.replace(recipe, batch_size=count // 4)
-    remark = (
-        f"{count} {what} fill no batch of {recipe.batch_size}: batches are of {smaller.batch_size}"
-    )
-    return smaller, (*remarks, remark)

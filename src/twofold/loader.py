@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
+from functools import partial
 from itertools import islice
 from threading import Barrier
 
@@ -16,7 +17,8 @@ from torch import Tensor
 
 from twofold.augment import Views, permutation
 from twofold.items import Items
-from twofold.objectives import Batch
+from twofold.networks.names import BatchNorm
+from twofold.objectives import Batch, Parts
 from twofold.positives import Groups, read
 from twofold.preprocess import Preprocess
 
@@ -44,6 +46,7 @@ class Loader:
         threads: How many threads prepare batches ahead; 0 prepares each where it is used.
         seed: Seed of the order.
         groups: Groups whose items are positives of each other; None where views are of one item.
+        multiple: Batches of which an epoch has a multiple, and leaves out the others.
     """
 
     def __init__(
@@ -59,24 +62,22 @@ class Loader:
         threads: int,
         seed: int,
         groups: Groups | None = None,
+        multiple: int = 1,
     ) -> None:
         self.items, self.labels, self.groups = items, labels, groups
         self.views, self.preprocess = views, preprocess
         self.batch_size, self.view_size = batch_size, view_size
         self.device, self.threads, self.seed = device, threads, seed
         self.samples = len(items if groups is None else groups)
-        self.steps_per_epoch = self.samples // batch_size
+        self.steps_per_epoch = self.samples // (batch_size * multiple) * multiple
         self._order: tuple[int, np.ndarray] | None = None
 
     def batch(self, step: int) -> Batch:
         """The batch of `step`."""
-        epoch, position = divmod(step, self.steps_per_epoch)
-        chosen = self._epoch_order(epoch)[position * self.batch_size :][: self.batch_size]
-        index = np.sort(chosen)  # so that a memory map is read forwards
-        shown = index if self.groups is None else self.groups.members(index, epoch)
+        epoch, shown = self._shown(step)
         images = read(self.items, shown, self.preprocess, self.device, seed=self.seed, epoch=epoch)
         views, draws = self.views(images, shown, epoch, size=self.view_size(step))
-        index = index if self.groups is None else shown[:, 0]
+        index = _first(shown)
         labels = None if self.labels is None else torch.from_numpy(self.labels[index])
         return Batch(
             views=tuple(self._standardize(view) for view in views),
@@ -84,6 +85,10 @@ class Loader:
             index=torch.from_numpy(index),
             labels=None if labels is None else labels.to(self.device),
         )
+
+    def index(self, step: int) -> Tensor:
+        """Number of each item in the batch of `step`, of which nothing is rendered."""
+        return torch.from_numpy(_first(self._shown(step)[1]))
 
     def batches(self, start: int, stop: int) -> Generator[Batch, None, None]:
         """The batches of steps `start` to `stop - 1`, in order, prepared ahead by the threads."""
@@ -100,6 +105,13 @@ class Loader:
                 batches = ahead.popleft().result()
                 ahead.extend(pool.submit(self._several, run) for run in islice(runs, 1))
                 yield from batches
+
+    def _shown(self, step: int) -> tuple[int, np.ndarray]:
+        """The epoch of a step and the items that its views show, `(batch,)` or `(batch, views)`."""
+        epoch, position = divmod(step, self.steps_per_epoch)
+        chosen = self._epoch_order(epoch)[position * self.batch_size :][: self.batch_size]
+        index = np.sort(chosen)  # so that a memory map is read forwards
+        return epoch, index if self.groups is None else self.groups.members(index, epoch)
 
     def _several(self, steps: range) -> list[Batch]:
         return [self.batch(step) for step in steps]
@@ -141,6 +153,58 @@ class Paired:
         both = (loader.batches(start, stop) for loader in (self.data, self.beside))
         for one, other in zip(*both, strict=True):
             yield replace(one, views=one.views + other.views, draws=one.draws + other.draws)
+
+
+class InParts:
+    """Batches of several batches of a loader, of which views are held one batch at a time.
+
+    Args:
+        loader: Gives the parts; what it is told to be a step is a part.
+        count: Parts of a batch.
+        batch_norm: As of `Parts`.
+    """
+
+    def __init__(self, loader: Loader, count: int, batch_norm: BatchNorm | None) -> None:
+        self.loader, self.count, self.batch_norm = loader, count, batch_norm
+        self.steps_per_epoch = loader.steps_per_epoch // count
+
+    def batches(self, start: int, stop: int) -> Generator[Batch, None, None]:
+        """The batches of steps `start` to `stop - 1`, in order, parts prepared ahead once each."""
+        with closing(self.loader.batches(start * self.count, stop * self.count)) as ahead:
+            for step in range(start, stop):
+                numbers = range(step * self.count, (step + 1) * self.count)
+                parts = tuple(_Part(self.loader, number, ahead) for number in numbers)
+                index = torch.cat([self.loader.index(number) for number in numbers])
+                yield Parts(parts=parts, index=index, batch_norm=self.batch_norm)
+                for part in parts:
+                    part.pass_over()
+
+
+class _Part:
+    """Takes a batch that was prepared ahead, and makes it again whenever it is asked for again."""
+
+    def __init__(self, loader: Loader, number: int, ahead: Iterator[Batch]) -> None:
+        self._again, self._ahead = partial(loader.batch, number), ahead
+        self._taken, self._device = False, torch.device(loader.device).type
+
+    def __call__(self) -> Batch:
+        taken, self._taken = self._taken, True
+        with torch.no_grad(), torch.autocast(self._device, enabled=False):
+            return self._again() if taken else next(self._ahead)
+
+    def pass_over(self) -> None:
+        """Leaves what was prepared to be forgotten, if nobody asked for it."""
+        if not self._taken:
+            next(self._ahead)
+
+
+Feed = Loader | Paired | InParts
+"""What gives a training its batches."""
+
+
+def _first(shown: np.ndarray) -> np.ndarray:
+    """The item of each first view."""
+    return shown if shown.ndim == 1 else np.ascontiguousarray(shown[:, 0])
 
 
 @contextmanager

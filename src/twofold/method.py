@@ -12,9 +12,11 @@ from torch import Tensor, nn
 
 from twofold.adapters import Adapted
 from twofold.errors import TwofoldError, unknown
+from twofold.gradient_cache import Features, check_norms, encode_parts
 from twofold.losses import info_nce, info_nce_bounds
 from twofold.networks import mlp_arguments, num_features
-from twofold.objectives import Batch, Encoded, Known, Objective
+from twofold.networks.names import BatchNorm
+from twofold.objectives import Batch, Encoded, Known, Objective, Parts
 
 
 class Method(nn.Module):
@@ -65,16 +67,34 @@ class Method(nn.Module):
 
     def encoded(self, batch: Batch) -> dict[str | None, Encoded]:
         """The batch with its features, by the route that they are of."""
-        routes = dict.fromkeys(self._route(objective) for objective in self.objectives.values())
+        if isinstance(batch, Parts):
+            self.check_parts(batch.batch_norm)
+            batch, features = encode_parts(self._by_route, batch, self.encoder)
+        else:
+            features = self._by_route(batch.views)
         return {
             route: Encoded(
                 **vars(batch),
-                features=self._features(batch.views, route),
+                features=of_views,
                 known=self.known,
                 encode=partial(self._encode, route=route),
             )
-            for route in routes
+            for route, of_views in features.items()
         }
+
+    def check_parts(self, batch_norm: BatchNorm | None) -> None:
+        """Refuses batches in parts where they cannot be encoded, or not without saying how.
+
+        Raises:
+            TwofoldError: If an objective reads the views of a whole batch, or as `check_norms`.
+        """
+        for name, objective in self.objectives.items():
+            if objective.needs_views:
+                raise TwofoldError(
+                    f"objective {name!r} ({type(objective).__name__}) reads the views of a whole "
+                    "batch, which effective_batch does not hold; leave effective_batch out"
+                )
+        check_norms(self.encoder, batch_norm)
 
     def losses(self, encoded: Mapping[str | None, Encoded]) -> dict[str, Tensor]:
         """The loss of each objective, by name, from what `encoded` returns."""
@@ -167,6 +187,11 @@ class Method(nn.Module):
     def _route(self, objective: Objective) -> str | None:
         """Whose adapters encode what an objective reads; None where nothing is adapted."""
         return objective.route if isinstance(self.encoder, Adapted) else None
+
+    def _by_route(self, views: tuple[Tensor, ...]) -> Features:
+        """The features of each route that an objective reads."""
+        routes = dict.fromkeys(self._route(objective) for objective in self.objectives.values())
+        return {route: self._features(views, route) for route in routes}
 
     def _features(self, views: tuple[Tensor, ...], route: str | None) -> tuple[Tensor, ...]:
         """Of every view that an objective of the route reads; nothing of the others."""
@@ -283,6 +308,11 @@ class Aligned(nn.Module):
             own = {side: self.sides[side].losses(encoded[side]) for side in self.weights}
             losses["within"] = self._mean(own)
         return losses
+
+    def check_parts(self, batch_norm: BatchNorm | None) -> None:
+        """Refuses batches in parts: so far two sources are read together, as a whole."""
+        del batch_norm
+        raise TwofoldError("two encoders are trained on whole batches; leave effective_batch out")
 
     def bounds(self, batch_size: int) -> dict[str, tuple[float, float]]:
         """Of each loss its value at chance and its floor, where they are known."""

@@ -29,7 +29,7 @@ from twofold.folder import (
     write_atomically,
 )
 from twofold.hardware import Hardware
-from twofold.loader import Loader, Paired
+from twofold.loader import Feed
 from twofold.method import Aligned, Method
 from twofold.objectives import Batch
 from twofold.optim import build_optimizer, set_learning_rate
@@ -98,7 +98,7 @@ def step(
 
 def fit(
     method: Learner,
-    loader: Loader | Paired,
+    loader: Feed,
     *,
     recipe: Recipe,
     hardware: Hardware,
@@ -147,7 +147,7 @@ def fit(
     optimizer = build_optimizer(
         recipe.optimizer, method, fixed=method.fixed_rate(), shares=rate_shares or {}
     )
-    peak = recipe.optimizer.peak(recipe.batch_size)
+    peak = recipe.optimizer.peak(recipe.step_size)
     weights = recipe.loss_weights if weights is None else weights
     balancer = _balancer(recipe, method, weights).to(hardware.device)
     steps = recipe.epochs * loader.steps_per_epoch
@@ -159,7 +159,7 @@ def fit(
     with _interruptible() as interrupted, _threads(hardware.threads):
         while not last:
             batch = next(course.batches)
-            rate = recipe.optimizer.rate(course.done, steps=steps, batch_size=recipe.batch_size)
+            rate = recipe.optimizer.rate(course.done, steps=steps, batch_size=recipe.step_size)
             set_learning_rate(optimizer, rate, peak=peak)
             torch.manual_seed(seed * 1_000_003 + course.done)
             epoch, number = course.done // loader.steps_per_epoch, course.done + 1
@@ -207,7 +207,7 @@ class _Course:
         method: Learner,
         optimizer: torch.optim.Optimizer,
         balancer: Balancer,
-        loader: Loader | Paired,
+        loader: Feed,
         folder: Path,
         recipe: Recipe,
         choice: Choice,
@@ -264,7 +264,7 @@ def _balancer(recipe: Recipe, method: Learner, weights: Mapping[str, float]) -> 
         recipe.balance,
         names,
         weights=weights,
-        floors={name: floor for name, (_, floor) in method.bounds(recipe.batch_size).items()},
+        floors={name: floor for name, (_, floor) in method.bounds(recipe.step_size).items()},
         layer=method.shared_layer(recipe.balance.layer)[1] if len(names) > 1 else None,
         shared=method.shared_parameters(),
     )
@@ -293,7 +293,7 @@ class Log:
         self._elapsed = kept[-1]["elapsed"] if kept else 0.0
         self._began = self._mark = time.monotonic()
         self._pending: list[dict[str, Any]] = []
-        bounds = method.bounds(recipe.batch_size)
+        bounds = method.bounds(recipe.step_size)
         self._bounds = {
             "chance": {name: chance for name, (chance, _) in bounds.items()},
             "floor": {name: floor for name, (_, floor) in bounds.items()},
@@ -326,7 +326,7 @@ class Log:
             read |= {"balance": balance} if balance else {}
             records.append(record | read | self._bounds)
         now = time.monotonic()
-        rate = self.recipe.batch_size * len(records) / max(now - self._mark, 1e-9)
+        rate = self.recipe.step_size * len(records) / max(now - self._mark, 1e-9)
         self._mark, self._pending = now, []
         for record in records:
             self._write(record | {"images_per_s": round(rate, 1)})

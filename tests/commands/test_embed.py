@@ -6,6 +6,7 @@ import sys
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import twofold
 from twofold.cli import main
@@ -86,6 +87,20 @@ def test_parquet_without_pyarrow_is_refused_before_anything_is_encoded(
     out = tmp_path / "e.parquet"
     assert embed(place / "run", "--data", place / "few.npz", "--out", out) == 2
     assert capsys.readouterr().err.endswith("needs pyarrow: pip install 'twofold[parquet]'\n")
+
+
+def test_files_that_cannot_be_read_are_told_and_listed(tmp_path, place, capsys):
+    (tmp_path / "images").mkdir()
+    for number, image in enumerate(FEW[:40]):
+        Image.fromarray(image).save(tmp_path / "images" / f"{number:02}.png")
+    (tmp_path / "images" / "07.png").write_bytes(b"no image")
+    out = tmp_path / "e.npz"
+    assert embed(place / "run", "--data", tmp_path / "images", "--out", out) == 0
+    said = capsys.readouterr()
+    listed = tmp_path / "e.skipped.tsv"
+    assert said.out == f"{out}: 39 embeddings of 64 features\n"
+    assert said.err == f"note: 1 file could not be read; see {listed}\n"
+    assert listed.read_text().startswith("07.png\t")
 
 
 @pytest.mark.slow

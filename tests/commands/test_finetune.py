@@ -6,10 +6,16 @@ import re
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from twofold.cli import main
 
 QUICK = ["--threads", "1", "--loader-threads", "0", "--batch-size", "16", "--epochs", "2"]
+
+
+@pytest.fixture(autouse=True)
+def surroundings(monkeypatch, tmp_path):
+    monkeypatch.setenv("TWOFOLD_CACHE", str(tmp_path / "cache"))
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +56,18 @@ def test_labels_then_predictions(place, tmp_path, capsys):
     assert {row["prediction"] for row in rows} <= {"cat", "dog"}
     assert all(0.5 <= float(row["probability"]) <= 1 for row in rows)
 
+    (tmp_path / "images").mkdir()
+    for number in range(30):
+        pixels = np.random.default_rng(number).integers(0, 256, (12, 12), dtype=np.uint8)
+        Image.fromarray(pixels).save(tmp_path / "images" / f"{number:02}.png")
+    (tmp_path / "images" / "07.png").write_bytes(b"no image")
     capsys.readouterr()
+    assert run(f"predict {tmp_path}/f --data {tmp_path}/images --out {tmp_path}/i.csv") == 0
+    said = capsys.readouterr()
+    assert said.out == f"{tmp_path}/i.csv: 29 predictions\n"
+    assert said.err == f"note: 1 file could not be read; see {tmp_path}/i.skipped.tsv\n"
+    assert (tmp_path / "i.skipped.tsv").read_text().startswith("07.png\t")
+
     assert run(f"finetune --resume {tmp_path}/f") == 0  # nothing is left to do but to say it
     assert "accuracy" in capsys.readouterr().out
 

@@ -61,6 +61,17 @@ def test_there_is_one_line_a_run_however_narrow_the_terminal(place, capsys):
     assert "finished; config.yaml cannot be read" in lines[3]
 
 
+@pytest.mark.parametrize(("count", "words"), [(1, "1 step not taken"), (2, "2 steps not taken")])
+def test_steps_that_were_not_taken_are_told_beside_the_state(place, capsys, count, words):
+    with (place / "runs/a/metrics.jsonl").open("a") as file:
+        for step in range(count):
+            file.write(json.dumps({"kind": "skipped", "step": step}) + "\n")
+    assert run() == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert f"finished; {words}" in lines[1]
+    assert "not taken" not in lines[2]
+
+
 @pytest.mark.parametrize(
     ("column", "order", "reverse"),
     [

@@ -9,6 +9,7 @@ import yaml
 from fabricated_run import NAMES, fabricate, make_data, make_views
 
 from twofold.errors import TwofoldError
+from twofold.folder import METRICS, append
 from twofold.report import write
 
 
@@ -161,6 +162,13 @@ def test_a_loss_that_is_no_number_is_announced(run_dir, data):
     text = (run_dir / "metrics.jsonl").read_text().replace("3.39", "NaN")
     (run_dir / "metrics.jsonl").write_text(text)
     assert "not a finite number at step 1" in page_of(run_dir, data).text[""]
+
+
+def test_steps_that_were_not_taken_are_announced(run_dir, data):
+    for step in (19, 7, 19):  # a run that goes back writes it again
+        append(run_dir / METRICS, json.dumps({"kind": "skipped", "step": step}) + "\n")
+    said = "Not taken, for a loss or gradient was not finite: step 7, 19."
+    assert said in page_of(run_dir, data).text[""]
 
 
 def test_several_objectives_have_a_chart_each(run_dir, data):

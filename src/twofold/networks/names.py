@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from twofold.errors import TwofoldError, unknown
 
 ENCODERS = {
@@ -16,6 +18,9 @@ ENCODERS = {
     "timm/NAME": "any timm model, its classifier removed, e.g. timm/vit_tiny_patch16_224",
     "torchvision/NAME": "any torchvision classifier, its last layer removed",
 }
+
+BatchNorm = Literal["frozen", "group", "two-pass"]
+"""By which statistics BatchNorm divides where a batch passes an encoder in parts."""
 
 
 def check_encoder(name: str) -> None:

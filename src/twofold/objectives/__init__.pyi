@@ -11,6 +11,7 @@ from .objective import Batch as Batch
 from .objective import Encoded as Encoded
 from .objective import Known as Known
 from .objective import Objective as Objective
+from .objective import Parts as Parts
 from .predict import Predict as Predict
 from .siamese import Siamese as Siamese
 from .simclr import SimCLR as SimCLR

@@ -6,7 +6,7 @@ import copy
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from twofold import losses, networks
 from twofold.errors import TwofoldError
@@ -32,6 +32,8 @@ class BYOL(Objective):
 
     Reference: Grill et al., 2020, arXiv:2006.07733.
     """
+
+    needs_views: ClassVar[bool] = True
 
     projector: tuple[int, ...] = (4096, 256)
     """Widths of the projection head's layers; 4096 and 256 as published."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from twofold import losses, networks
 from twofold.objectives.objective import (
@@ -36,6 +36,8 @@ class ConservNet(Objective):
 
     Reference: Ha and Jeong, 2021, arXiv:2102.04008.
     """
+
+    needs_views: ClassVar[bool] = True
 
     projector: tuple[int, ...] = (1,)
     """Widths of the head's layers; the last is how many quantities are learned."""

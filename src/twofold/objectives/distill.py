@@ -31,6 +31,7 @@ class Distill(Objective):
     """
 
     num_views: ClassVar[int] = 1
+    needs_views: ClassVar[bool] = True
 
     temperature: float = 1.0
     """Divides the logits of both networks, > 0; higher tells more of the classes that the teacher

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from twofold.augment.target import Target
+    from twofold.networks.names import BatchNorm
 
 Draws = Mapping[str, Mapping[str, "np.ndarray"]]
 
@@ -35,6 +36,20 @@ class Batch:
 
     def __len__(self) -> int:
         return len(self.index)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Parts(Batch):
+    """A batch whose views are too many to be held: they are made anew wherever they are encoded."""
+
+    views: tuple[Tensor, ...] = ()
+    """None: each part has its own."""
+    draws: tuple[Draws, ...] = ()
+    """None: each part has its own."""
+    parts: tuple[Callable[[], Batch], ...]
+    """Make successive parts of the batch, the same whenever they are called."""
+    batch_norm: BatchNorm | None = None
+    """By which statistics an encoder's BatchNorm divides; an encoder without has no need to say."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,6 +108,8 @@ class Objective:
     """How many views of an item it reads, the first ones."""
     uses_labels: ClassVar[bool] = False
     """Whether it learns from labels."""
+    needs_views: ClassVar[bool] = False
+    """Whether its loss reads the views themselves, beside the encoder's features of them."""
 
     route: str = "invariant"
     """Whose features it reads, if routes have adapters of their own."""

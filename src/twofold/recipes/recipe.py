@@ -21,7 +21,7 @@ from twofold.balance.settings import Balance
 from twofold.domains.image.domain import ImageInput
 from twofold.domains.names import domain_by_name
 from twofold.errors import TwofoldError, unknown
-from twofold.networks.names import check_encoder
+from twofold.networks.names import BatchNorm, check_encoder
 from twofold.objectives.objective import Objective
 from twofold.objectives.predict import Predict
 from twofold.optim.settings import Optimizer
@@ -95,6 +95,13 @@ class Recipe:
     batch_size: int = 256
     """Items a step, or groups where these are the positives, >= 2; incomplete batches are left
     out."""
+    effective_batch: int | None = None
+    """Items whose losses are computed together, batch_size of them encoded at a time: a multiple of
+    batch_size, from two on; batch_size if none."""
+    batch_norm: BatchNorm | None = None
+    """With effective_batch, what an encoder's BatchNorm divides by: its running statistics as they
+    are (frozen), those of the items encoded at a time (group), or those measured over all of them
+    in a pass before (two-pass)."""
     optimizer: Optimizer = field(default_factory=Optimizer)
     """How the weights move."""
     choose: Literal["last", "rankme", "knn"] = "last"
@@ -119,6 +126,7 @@ class Recipe:
             value = getattr(self, name)
             if value is not None and value < least:
                 raise TwofoldError(f"{name} is {value}; it must be at least {least}")
+        self._check_effective_batch()
         if not 0 < self.early_resolution <= 1:
             raise TwofoldError(f"early_resolution is {self.early_resolution}; must be in (0, 1]")
         if not 0 <= self.early_share <= 1:
@@ -141,6 +149,22 @@ class Recipe:
         for name in self.weights:
             if name not in self.learned:
                 raise unknown("loss weight", name, self.learned)
+
+    @property
+    def step_size(self) -> int:
+        """Items a step of the optimiser, whose losses are computed together.
+
+        Example:
+            >>> from twofold.recipes import simclr
+            >>> replace(simclr(), batch_size=64, effective_batch=512).step_size
+            512
+        """
+        return self.effective_batch or self.batch_size
+
+    @property
+    def num_parts(self) -> int:
+        """In how many parts the items of a step are encoded."""
+        return self.step_size // self.batch_size
 
     @property
     def all_views(self) -> int:
@@ -199,6 +223,20 @@ class Recipe:
         """
         late = self.view_size or image_size
         return small_side(late, self.early_resolution), late
+
+    def _check_effective_batch(self) -> None:
+        """Refuses one that is no multiple, and words on BatchNorm that nothing reads."""
+        whole, part = self.effective_batch, self.batch_size
+        if whole is not None and (whole % part or whole < 2 * part):
+            raise TwofoldError(
+                f"effective_batch is {whole}; it must be a multiple of batch_size, as {2 * part} "
+                f"is of {part}"
+            )
+        if whole is None and self.batch_norm is not None:
+            raise TwofoldError(
+                f"batch_norm is {self.batch_norm!r}, but each step encodes one whole batch; leave "
+                "it out, or give effective_batch"
+            )
 
     def _check_pairs(self) -> None:
         """Refuses objectives that compare no views, or would hold those of a group apart."""

@@ -106,7 +106,7 @@ def facts(run: RunFolder) -> list[tuple[str, str]]:
     """The settings a reader asks for first, as pairs of name and value."""
     recipe, found = _part(run.config, "recipe"), _part(run.config, "found")
     settings, hardware = _part(run.config, "settings"), _part(found, "hardware")
-    shape = " × ".join(str(found[key]) for key in ("channels", "height", "width") if key in found)
+    shape = _shape(found)
     objectives = {
         name: wording.settings(value) if isinstance(value, Mapping) else str(value)
         for name, value in _part(recipe, "objectives").items()
@@ -318,7 +318,21 @@ def _items(counts: Sequence[Any], shape: str) -> str:
         for n, use in zip(counts, ("train on", "test on"), strict=True)
         if n is not None
     )
-    return f"{text}; {shape} (channels × height × width)" if text and shape else text
+    return f"{text}; {shape}" if text and shape else text
+
+
+def _shape(found: Mapping[str, Any]) -> str:
+    """The shape of an item, and what its numbers count."""
+    if _part(found, "preprocess").get("sample_rate") is None:
+        axes = {"channels": "channels", "height": "height", "width": "width"}
+    else:
+        axes = {"channels": "channels", "width": "samples"}
+    known = [key for key in axes if key in found]
+    sizes, words = (
+        " × ".join(map(str, column))
+        for column in ([found[key] for key in known], [axes[key] for key in known])
+    )
+    return f"{sizes} ({words})" if known else ""
 
 
 def _positives(recipe: Mapping[str, Any], found: Mapping[str, Any]) -> str | None:
@@ -342,7 +356,7 @@ def _encoder(
 
 
 def _length(recipe: Mapping[str, Any]) -> str:
-    epochs, batch = recipe.get("epochs"), recipe.get("batch_size")
+    epochs, batch = recipe.get("epochs"), recipe.get("effective_batch") or recipe.get("batch_size")
     if epochs is None:
         return ""
     text = f"{epochs} epoch" + ("s" if epochs != 1 else "")

@@ -1,13 +1,10 @@
 """What is fuzzed: each parser of files that strangers hand over, with a sound file to begin with.
 
-As a program it runs one of them under atheris, which looks for inputs that reach new code:
-`python tests/trust/corpus/fuzzed.py npy -max_total_time=60`; `make torture` runs them all.
+The tests change them at random; benchmarks/fuzz.py looks for changes that reach new code.
 """
 
 import contextlib
 import io
-import os
-import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -189,25 +186,3 @@ def try_line(args: list[str]) -> str:
             status = ended.code
     assert status in {0, 1, 2, None}, status
     return said.getvalue()
-
-
-def _fuzz(name: str, options: list[str]) -> None:
-    """Runs one target under atheris until its time is up, or it breaks."""
-    import atheris
-
-    target = TARGETS[name]
-
-    def once(contents: bytes) -> None:
-        with tempfile.TemporaryDirectory() as folder:
-            os.environ["TWOFOLD_CACHE"] = f"{folder}/cache"
-            try_bytes(target, contents, Path(folder, "x"))
-
-    with tempfile.TemporaryDirectory() as corpus:
-        Path(corpus, "sound").write_bytes(target.sound)
-        atheris.instrument_all()
-        atheris.Setup([sys.argv[0], corpus, *options], once)
-        atheris.Fuzz()
-
-
-if __name__ == "__main__":
-    _fuzz(sys.argv[1], sys.argv[2:])

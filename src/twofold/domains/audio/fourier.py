@@ -20,18 +20,6 @@ def clips_of(spectra: Tensor, samples: int) -> Tensor:
     return clips.view(*spectra.shape[:-1], samples)
 
 
-def product(spectra: Tensor, response: Tensor) -> Tensor:
-    """Spectra times a real or complex response, rounded in the same way wherever a number stands.
-
-    Torch's own product of complex numbers fuses multiplications with additions, but for a tensor's
-    last few.
-    """
-    if not response.is_complex():
-        return torch.complex(spectra.real * response, spectra.imag * response)
-    real = spectra.real * response.real - spectra.imag * response.imag
-    return torch.complex(real, spectra.real * response.imag + spectra.imag * response.real)
-
-
 def _several(rows: Tensor) -> Tensor:
     """At least two: MKL transforms a lone one by another method, which rounds differently."""
     return rows.expand(2, -1) if len(rows) == 1 else rows

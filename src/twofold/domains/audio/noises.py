@@ -14,7 +14,7 @@ from twofold.augment.draws import philox
 from twofold.domains.audio.fourier import clips_of
 
 _KEY = zlib.crc32(b"sound")
-_TINY = 1e-30  # power of the noise of a clip too short to have any
+_TINY = 1e-15  # norm of the noise of a clip too short to have any
 _MILLIONTH = 3 * math.log(10)  # an amplitude falls by 60 dB in this many e-foldings
 
 
@@ -47,9 +47,11 @@ def add(clips: Tensor, key: np.ndarray, decay: np.ndarray, snr: np.ndarray) -> T
     keys = torch.from_numpy(key.astype(np.int64)).to(clips.device)
     decays = torch.from_numpy(decay.astype(np.float32)).to(clips.device)
     noise = coloured(keys, decays, clips.shape[-1])[:, None, None]
-    power, added = (sound.square().mean(dim=(1, 2, 3), keepdim=True) for sound in (clips, noise))
-    wanted = power * column(10 ** (-snr / 10), clips)
-    scale = (wanted / added.clamp(min=_TINY)).sqrt_()
+    heard, added = (
+        torch.linalg.vector_norm(sound, dim=(1, 2, 3), keepdim=True) for sound in (clips, noise)
+    )
+    wanted = heard * column(10 ** (-snr / 20) / math.sqrt(clips.shape[1]), clips)
+    scale = wanted / added.clamp(min=_TINY)
     return clips.add_(noise.mul_(scale))
 
 
@@ -99,6 +101,6 @@ def echoes(key: Tensor, decay: np.ndarray, wet: np.ndarray, samples: int, longes
     noise = shares(key, count).mul_(2).sub_(1).mul_((-fall * time).exp_())
     answer = noise.new_zeros(len(key), samples)
     answer[:, :1] = 1
-    energy = noise.square().sum(dim=1, keepdim=True).sqrt_().clamp_(min=1e-12)
+    energy = torch.linalg.vector_norm(noise, dim=1, keepdim=True).clamp_(min=1e-12)
     answer[:, 1 : count + 1] = noise.mul_(loud / energy)
     return answer

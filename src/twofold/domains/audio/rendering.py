@@ -11,7 +11,7 @@ from torch import Tensor
 
 from twofold.augment.augmentation import Augmentation
 from twofold.augment.draws import Draws, part_of
-from twofold.domains.audio.fourier import clips_of, product, spectra_of
+from twofold.domains.audio.fourier import clips_of, spectra_of
 from twofold.domains.audio.vocoder import warp
 from twofold.errors import TwofoldError
 
@@ -96,7 +96,8 @@ def _change(augmentations: Mapping[str, Augmentation], clips: Tensor, draws: Dra
         if len(rows):
             index = torch.from_numpy(rows).to(clips.device)
             values = part_of({name: draws[name]}, rows)[name]
-            clips[index] = augmentation.render(clips[index], values)
+            changed = augmentation.render(clips.index_select(0, index), values)
+            clips.index_copy_(0, index, changed)
     _filter(stages["filter"], clips, draws)
 
 
@@ -112,7 +113,7 @@ def _warp(augmentations: Mapping[str, Augmentation], clips: Tensor, draws: Draws
         pitch *= higher
         tempo *= faster
     index = torch.from_numpy(rows).to(clips.device)
-    clips[index] = warp(clips[index], pitch, tempo)
+    clips.index_copy_(0, index, warp(clips.index_select(0, index), pitch, tempo))
 
 
 def _filter(augmentations: Mapping[str, Augmentation], clips: Tensor, draws: Draws) -> None:
@@ -121,16 +122,17 @@ def _filter(augmentations: Mapping[str, Augmentation], clips: Tensor, draws: Dra
     if not len(rows):
         return
     index = torch.from_numpy(rows).to(clips.device)
-    spectra = spectra_of(clips[index])
+    spectra = spectra_of(clips.index_select(0, index))
     for name, augmentation in augmentations.items():
         values = part_of({name: draws[name]}, rows)[name]
         some = np.flatnonzero(values["applied"])
         if len(some):
-            here = torch.from_numpy(some).to(clips.device)
             drawn = part_of({name: values}, some)[name]
-            response = cast("Filter", augmentation).response(drawn, clips)
-            spectra[here] = product(spectra[here], response[:, None, None])
-    clips[index] = clips_of(spectra, clips.shape[-1])
+            responses = cast("Filter", augmentation).response(drawn, clips)
+            for row, response in zip(some.tolist(), responses, strict=True):
+                for spectrum in spectra[row, :, 0]:  # torch rounds a tensor's last few otherwise
+                    spectrum.mul_(response)
+    clips.index_copy_(0, index, clips_of(spectra, clips.shape[-1]))
 
 
 def _rows(augmentations: Mapping[str, Augmentation], draws: Draws) -> np.ndarray:
