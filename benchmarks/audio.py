@@ -50,6 +50,7 @@ METHODS = {
 }
 KEPT = ("pitch_shift", "time_stretch")
 ENCODER, BATCH_SIZE = "resnet-small-1d", 64
+PRECISION = "float32"  # its last maps are narrower than its strides
 PROVEN = ("pitch_shift", "time_stretch")
 """Augmentations of which the first seed's encoders are asked what they keep."""
 FRAMES = 8  # of the spectrograms that serve as baseline
@@ -86,6 +87,7 @@ def carry_out(work: Work) -> dict[str, Any]:
             seed=work.seed,
             encoder=ENCODER,
             batch_size=BATCH_SIZE,
+            precision=PRECISION,
         )
         encoder = run.encoder()
     readings = {
@@ -287,6 +289,7 @@ def describe(
         f"{100 * gain.mean():+.1f} points (seed by seed "
         f"{', '.join(f'{100 * one:+.1f}' for one in gain)}).",
         "",
+        *decided(rows),
         "## By a linear probe on frozen features, %",
         "",
         *figures(rows, found, "linear"),
@@ -312,6 +315,23 @@ def describe(
         "",
     ]
     return "\n".join(lines)
+
+
+def decided(rows: Sequence[Row]) -> list[str]:
+    """What becomes of two tasks on the same notes when pitch is ignored, and when it is kept."""
+    whole = {row.name: row.tasks for row in rows if row.reading in {ALL, ""}}
+    if not {"contrast", "kept"} <= set(whole) or "pitch" not in whole["contrast"]:
+        return []
+    ignored, kept = (
+        {task: shown(whole[name][task]["linear"]) for task in ("pitch", "family")}
+        for name in ("contrast", "kept")
+    )
+    return [
+        "What is prescribed decides what can be told: of the same notes a linear probe tells the "
+        f"pitch class in {ignored['pitch']} % where contrast ignores pitch and in {kept['pitch']} "
+        f"% where it is kept, and the family in {ignored['family']} and {kept['family']} %.",
+        "",
+    ]
 
 
 def mean_of(rows: Sequence[Row], name: str) -> np.ndarray:
@@ -366,6 +386,7 @@ def main() -> None:
         for method in options.methods
     }
     results = runs.Results(options.results)
+    results.all["precision"] = PRECISION
     by_seed = zip(*wanted.values(), strict=True)
     results.measure(__file__, (work for some in by_seed for work in some), options.jobs)
     rows, found = rows_of(wanted, results), tasks(options.sounds)
