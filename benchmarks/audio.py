@@ -276,8 +276,7 @@ def describe(
         "alike in both. What is judged was not heard: another soundfont, other voices, other "
         "recorded words.",
         "",
-        "![Accuracy on tasks that must ignore pitch and speed against those that need "
-        "them](mt_slvr_audio.svg)",
+        "![Few-shot accuracy by task and method](mt_slvr_audio.svg)",
         "",
         "| | |",
         "| --- | --- |",
@@ -341,27 +340,24 @@ def mean_of(rows: Sequence[Row], name: str) -> np.ndarray:
 
 
 def draw(rows: Sequence[Row], found: Sequence[Task], path: Path) -> None:
-    """Tasks that need pitch and speed against those that must ignore them."""
+    """Few-shot accuracy of whole features: a panel for each task, a row for each method."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(7.0, 4.6), layout="constrained")
-    axes = figure.subplots()
-    ignore, keep = ([t.name for t in found if t.needs == needs] for needs in (False, True))
-    names = list(dict.fromkeys(row.name for row in rows))
-    marks = {ALL: "o", "": "s", "invariant": "<", "sensitive": "^"}
-    for row in rows:
-        (x, dx), (y, dy) = (runs.over_seeds(row.mean(some, "linear")) for some in (ignore, keep))
-        whole = row.reading in {ALL, ""}
-        colour = runs.SERIES[names.index(row.name) % len(runs.SERIES)]
-        label = row.name if whole else f"{row.name}, {row.reading} route"
-        style = {"color": colour, "marker": marks[row.reading], "capsize": 2, "linestyle": "none"}
-        margins = {"xerr": 100 * dx, "yerr": 100 * dy}
-        axes.errorbar(100 * x, 100 * y, **margins, **style, label=label)
-    runs.plain(axes)
-    axes.grid(color=runs.GRID)
-    axes.set_xlabel("instrument family, word, speaker: mean accuracy, %")
-    axes.set_ylabel("pitch class, speed: mean accuracy, %")
-    axes.legend(frameon=False, labelcolor=runs.INK, fontsize="small")
+    ordered = sorted(found, key=lambda task: task.needs)
+    whole = [row for row in rows if row.reading in {ALL, ""}]
+    figure = Figure(figsize=(2.0 + 1.8 * len(ordered), 2.9), layout="constrained")
+    panels = figure.subplots(1, len(ordered), sharey=True, squeeze=False)[0]
+    for axes, task in zip(panels, ordered, strict=True):
+        for place, row in enumerate(reversed(whole)):
+            mean, margin = runs.over_seeds(row.tasks[task.name]["fewshot"])
+            colour = runs.SERIES[row.name in METHODS]
+            axes.errorbar(100 * mean, place, xerr=100 * margin, fmt="o", color=colour, capsize=2)
+        runs.plain(axes)
+        axes.grid(axis="x", color=runs.GRID)
+        axes.set_title(task.about, color=runs.INK, fontsize="medium")
+        axes.set_xlabel("needed" if task.needs else "to be ignored", color=runs.INK)
+    panels[0].set_yticks(range(len(whole)), [row.name for row in reversed(whole)])
+    figure.supxlabel("what augmentations change; 5-way 1-shot accuracy in %", color=runs.INK)
     runs.save(figure, path)
 
 
