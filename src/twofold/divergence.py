@@ -9,6 +9,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from twofold.errors import TwofoldError
 from twofold.hardware import Hardware
 from twofold.objectives import Batch
 
@@ -17,6 +18,10 @@ _SHOWN = 3  # ids in a sentence
 
 class NotFiniteError(ArithmeticError):
     """A loss or gradient that is not finite, found before it moved a weight."""
+
+
+class DivergedError(TwofoldError):
+    """What ends a run whose loss, gradient or weights are not finite."""
 
 
 @dataclass(frozen=True)

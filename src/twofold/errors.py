@@ -25,10 +25,15 @@ def printable(text: str) -> str:
 def nearest(name: str, choices: Iterable[str]) -> str | None:
     """The choice that `name` was most likely meant to be, or None if nothing is close.
 
+    A name alone means the field that ends in it.
+
     Example:
-        >>> nearest("rotat", ["rotate", "crop"])
-        'rotate'
+        >>> nearest("rotat", ["rotate", "crop"]), nearest("rate", ["date", "optimizer.rate"])
+        ('rotate', 'optimizer.rate')
     """
+    choices = list(choices)
+    if whole := next((choice for choice in choices if choice.endswith(f".{name}")), None):
+        return whole
     by_key = {choice.lower().replace("_", "-"): choice for choice in choices}
     close = difflib.get_close_matches(name.lower().replace("_", "-"), by_key, n=1, cutoff=0.5)
     return by_key[close[0]] if close else None

@@ -15,11 +15,9 @@ from typing import Any, Literal, Protocol
 import torch
 from torch import Tensor, nn
 
-from twofold import checkpoint
+from twofold import checkpoint, divergence
 from twofold.balance import Balancer, Weighing, build_balancer
 from twofold.choice import Choice
-from twofold.divergence import Divergence, NotFiniteError, diagnose, finite, gradient_length
-from twofold.errors import TwofoldError
 from twofold.folder import (
     CHECKPOINTS,
     METRICS,
@@ -87,9 +85,10 @@ def step(
         losses: dict[str, Tensor] = method(batch)
     optimizer.zero_grad()
     total = balancer.backward(losses)
-    length = gradient_length(method.parameters())
-    if not finite([torch.stack((total.detach(), length))]):  # one wait for the device, not two
-        raise NotFiniteError
+    length = divergence.gradient_length(method.parameters())
+    both = torch.stack((total.detach(), length))  # one wait for the device, not two
+    if not divergence.finite([both]):
+        raise divergence.NotFiniteError
     if clip is not None:
         torch.nn.utils.clip_grads_with_norm_(method.parameters(), clip, length)
     optimizer.step()
@@ -170,9 +169,9 @@ def fit(
                     total, losses = step(
                         method, batch, balancer, optimizer, hardware, recipe.optimizer.clip
                     )
-                except NotFiniteError:
+                except divergence.NotFiniteError:
                     torch.manual_seed(seed * 1_000_003 + course.done)
-                    found = diagnose(method, batch, hardware, step=number, ids=ids)
+                    found = divergence.diagnose(method, batch, hardware, step=number, ids=ids)
                     course.log.skip(epoch, found)
                     course.leave_out(found, not_finite)
                     continue
@@ -217,7 +216,7 @@ class _Course:
         self.method, self.optimizer, self.balancer = method, optimizer, balancer
         self.loader, self.folder, self.recipe = loader, folder, recipe
         self.choice, self.display, self.steps = choice, display, steps
-        self.left_out: dict[int, Divergence] = {}
+        self.left_out: dict[int, divergence.Divergence] = {}
         """By number, the steps that are not taken."""
         self.go_on()
 
@@ -237,21 +236,21 @@ class _Course:
     def save(self) -> None:
         """Writes down the steps so far and saves a checkpoint, which holds numbers alone."""
         self.log.flush()
-        if not finite(self.method.parameters()):
-            found = Divergence(self.done + 1, "weights")
-            raise TwofoldError(f"{found.sentence}; {_REMEDY}")
+        if not divergence.finite(self.method.parameters()):
+            found = divergence.Divergence(self.done + 1, "weights")
+            raise divergence.DivergedError(f"{found.sentence}; {_REMEDY}")
         state = self.method, self.optimizer, self.balancer
         checkpoint.save_checkpoint(self.folder / CHECKPOINTS, *state, self.done)
 
-    def leave_out(self, found: Divergence, not_finite: Literal["stop", "skip"]) -> None:
+    def leave_out(self, found: divergence.Divergence, not_finite: Literal["stop", "skip"]) -> None:
         """Goes back, to pass over a step; refuses to if the run is to stop or it is one of many."""
         if not_finite == "stop":
-            raise TwofoldError(
+            raise divergence.DivergedError(
                 f"{found.sentence}; {_REMEDY}, or leave the batch out with --not-finite skip"
             )
         if len(self.left_out) == _MOST_SKIPPED:
             before = f"after {_MOST_SKIPPED} steps left out"
-            raise TwofoldError(f"{found.sentence}, {before}; {_REMEDY}")
+            raise divergence.DivergedError(f"{found.sentence}, {before}; {_REMEDY}")
         self.left_out[found.step] = found
         self.batches.close()
         self.go_on()
@@ -333,7 +332,7 @@ class Log:
         if self.display:
             self.display.step(records[-1] | {"images_per_s": rate})
 
-    def skip(self, epoch: int, found: Divergence) -> None:
+    def skip(self, epoch: int, found: divergence.Divergence) -> None:
         """Writes down a step that was not taken, and why, after those before it."""
         self.flush()
         self._write({"kind": "skipped", "epoch": epoch, **vars(found)})

@@ -92,6 +92,8 @@ def test_the_file_carries_the_scaling_and_the_lines(make, tmp_path):
         "gains": "[]",
         "clip": "null",
         "log": "false",
+        "sample_rate": "null",
+        "front_end": "null",
     }
 
 

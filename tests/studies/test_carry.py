@@ -196,7 +196,7 @@ def test_a_combination_that_diverges_does_not_end_the_study(tmp_path):
     found = study(tmp_path, grid={"optimizer.learning_rate": [1e12, 0.1]})
     failed, fine = found.rows
     assert failed.estimate("linear") is None
-    assert "seed 0 failed: the loss is nan" in failed.notes[0]
+    assert "seed 0 failed: the loss of 'contrast' is not finite at step 2" in failed.notes[0]
     assert fine.estimate("linear") is not None
     assert study(tmp_path, grid={"optimizer.learning_rate": [1e12, 0.1]}) == found
 

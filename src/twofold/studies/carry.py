@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
 import os
 import re
 import time
@@ -18,12 +17,13 @@ from rich.text import Text
 
 from twofold.augment import substitutions
 from twofold.config import Config, DataConfig, change, load_config
+from twofold.divergence import DivergedError
 from twofold.domains import Data, split
 from twofold.domains.names import domain_by_name, told
 from twofold.encoder import load
 from twofold.errors import TwofoldError
 from twofold.evaluate import accuracy, features, knn, linear_probe
-from twofold.folder import CONFIG, ENCODER, METRICS, check_new, read_metrics, write_atomically
+from twofold.folder import CONFIG, ENCODER, METRICS, check_new, write_atomically
 from twofold.hardware import detect
 from twofold.launch import open_config, start
 from twofold.recipes import Recipe, recipe_by_name
@@ -231,7 +231,7 @@ def _train_and_judge(
             raise KeyboardInterrupt
         figures = _judge(path, data, seed=seed, device=detect(device=settings.device).device)
     except TwofoldError as error:
-        if not (path / ENCODER).exists() and not _diverged(path):
+        if not (path / ENCODER).exists() and not isinstance(error, DivergedError):
             raise
         notes.append(f"seed {seed} failed: {error}")
     batch_size = load_config(path / CONFIG, whole.recipe).recipe.batch_size
@@ -246,12 +246,6 @@ def _train_and_judge(
         "fingerprint": data.train.fingerprint(),
         "seconds": round(time.monotonic() - began, 1),
     }
-
-
-def _diverged(path: Path) -> bool:
-    """Whether a run ended because its loss did; the others of a study may go on."""
-    steps = [record for record in read_metrics(path) if record["kind"] == "step"]
-    return bool(steps) and not math.isfinite(steps[-1]["loss"])
 
 
 def _judge(path: Path, data: Data, *, seed: int, device: str) -> dict[str, Any]:

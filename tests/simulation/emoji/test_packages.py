@@ -63,7 +63,7 @@ def test_a_damaged_package_is_told_in_one_line(tmp_path, pack_set, damage):
 
 def test_a_package_of_something_else_is_told(tmp_path, pack_set):
     path = pack_set(tmp_path, "toy", {"a": {"width": 3}})
-    with pytest.raises(TwofoldError, match=r"no package of icons \(KeyError: 'body'\)"):
+    with pytest.raises(TwofoldError, match=r"damaged or no package of icons \('body'\)"):
         read_package(path)
 
 
