@@ -83,7 +83,9 @@ KINDS = {
 } | {
     "simulate emoji": simulate.Emoji,
     "simulate jets": simulate.Jets,
+    "simulate notes": simulate.Notes,
     "simulate pendulum": simulate.Trajectories,
+    "simulate speech": simulate.Speech,
 }
 
 
