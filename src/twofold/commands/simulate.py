@@ -208,51 +208,18 @@ def _jets(args: list[str]) -> int:
     return _told(out, summary(out), figure, write_figure)
 
 
-def _notes(args: list[str]) -> int:
-    flags = parse(Notes, args, prog="twofold simulate notes")
+def _sounds(args: list[str], *, subject: str, kind: type[Notes | Speech], example: str) -> int:
+    flags = parse(kind, args, prog=f"twofold simulate {subject}")
     out = Path(required(flags.out, "--out", "the file to write, *.h5"))
-    n = required(flags.n, "--n", "the number of notes, e.g. 6000")
+    n = required(flags.n, "--n", example)
     figure = None if flags.figure is None else output(flags.figure, ".png")
 
-    from twofold.simulation.sounds import simulate_notes, summary, write_figure
+    from twofold.simulation.sounds import simulate_notes, simulate_speech, summary, write_figure
 
+    simulate = simulate_notes if subject == "notes" else simulate_speech
+    others = {key: value for key, value in vars(flags).items() if key not in {"out", "n", "figure"}}
     with _resumable():
-        simulate_notes(
-            out,
-            n=n,
-            soundfonts=flags.soundfonts,
-            seconds=flags.seconds,
-            sample_rate=flags.sample_rate,
-            seed=flags.seed,
-            workers=flags.workers,
-            overwrite=flags.overwrite,
-            quiet=flags.quiet,
-        )
-    return _told(out, summary(out), figure, write_figure)
-
-
-def _speech(args: list[str]) -> int:
-    flags = parse(Speech, args, prog="twofold simulate speech")
-    out = Path(required(flags.out, "--out", "the file to write, *.h5"))
-    n = required(flags.n, "--n", "the number of clips, e.g. 4000")
-    figure = None if flags.figure is None else output(flags.figure, ".png")
-
-    from twofold.simulation.sounds import simulate_speech, summary, write_figure
-
-    with _resumable():
-        simulate_speech(
-            out,
-            n=n,
-            words=flags.words,
-            accents=flags.accents,
-            voices=flags.voices,
-            seconds=flags.seconds,
-            sample_rate=flags.sample_rate,
-            seed=flags.seed,
-            workers=flags.workers,
-            overwrite=flags.overwrite,
-            quiet=flags.quiet,
-        )
+        simulate(out, n=n, **others)
     return _told(out, summary(out), figure, write_figure)
 
 
@@ -295,8 +262,12 @@ def _told(
 SUBJECTS: dict[str, Callable[[list[str]], int]] = {
     "jets": _jets,
     "emoji": _emoji,
-    "notes": _notes,
-    "speech": _speech,
+    "notes": partial(
+        _sounds, subject="notes", kind=Notes, example="the number of notes, e.g. 6000"
+    ),
+    "speech": partial(
+        _sounds, subject="speech", kind=Speech, example="the number of clips, e.g. 4000"
+    ),
     **{system: partial(_trajectories, system=system) for system in SYSTEMS},
 }
 """What can be simulated."""

@@ -72,9 +72,7 @@ class Items:
         """Items `(len(places), channels, height, width)` as stored."""
         items = [source.items for source in self._sources]
         clips = [some for some in items if isinstance(some, Clips)]
-        return (
-            self._gathered(items, places) if len(clips) < len(items) else self._clips(clips, places)
-        )
+        return self._clips(clips, places) if clips else self._gathered(items, places)
 
     def labels(self, places: Sequence[int] | np.ndarray) -> np.ndarray:
         """Labels of items that all have one, as in `Source`."""
