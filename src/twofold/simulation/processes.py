@@ -43,8 +43,8 @@ def in_processes(
             for made in as_completed([pool.submit(work, job) for job in jobs]):
                 done(made.result())
         except BaseException as error:
-            pool.shutdown(wait=False, cancel_futures=True)
             _end(set(multiprocessing.active_children()) - others)
+            pool.shutdown(cancel_futures=True)  # its thread, too, waits for them: until it has
             if isinstance(error, BrokenProcessPool):
                 raise TwofoldError(
                     "a process that simulates died, maybe for want of memory; call again with "
