@@ -284,3 +284,21 @@ def test_what_cannot_be_compared_is_refused_in_one_line(make, tmp_path):
         with pytest.raises(TwofoldError, match=words) as caught:
             compare(folders)
         assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        3,
+        {"accuracy": {"vahue": 0.5, "ci95": [0.4, 0.6]}},
+        {"accuracy": {"value": "high", "ci95": [0.4, 0.6]}},
+        {"accuracy": {"value": 0.5, "ci95": 0.6}},
+        {"accuracy": {"value": 0.5, "ci95": [0.4, 0.6]}, "protocol": 3},
+    ],
+)
+def test_figures_that_are_none_are_left_out(make, entry):
+    """Somebody may have edited the file by hand."""
+    said = str(compare([make(name, {"knn": entry}) for name in "ab"]))
+    assert "50.0 %" not in said
+    entry = judged((0.5, 0.4, 0.6), n="few")
+    assert "50.0 %" in str(compare([make(name, entry) for name in "cd"]))

@@ -64,7 +64,7 @@ def test_only_a_last_line_of_plain_text_was_cut_short(folder):
 def write_many(folder, name, count, all_there):
     all_there.wait()
     for number in range(count):
-        write_down(folder, {f"{name}{number}": number})
+        write_down(folder, {f"{name}{number}": {"is": number}})
 
 
 def test_of_figures_that_processes_write_at_the_same_moment_none_is_lost(folder):
@@ -77,7 +77,7 @@ def test_of_figures_that_processes_write_at_the_same_moment_none_is_lost(folder)
     for writer in writers:
         writer.join(60)
         assert writer.exitcode == 0
-    expected = {f"{name}{number}": number for name in "abc" for number in range(40)}
+    expected = {f"{name}{number}": {"is": number} for name in "abc" for number in range(40)}
     assert read_evaluation(folder) == expected
     assert names(folder) == ["config.yaml", "evaluation.json"]
 

@@ -3,7 +3,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from twofold import TwofoldError
+from twofold import TwofoldError, preprocess
 from twofold.preprocess import measure, resize
 
 RNG = np.random.default_rng(0)
@@ -91,3 +91,15 @@ def test_a_users_array_is_brought_into_the_stored_form():
         assert np.array_equal(stored, items)
     gray = measure(items[:, :1])
     assert gray.stored(items[:, 0]).shape == (6, 1, 8, 8)
+
+
+def test_mean_and_deviation_are_those_of_all_pieces(monkeypatch):
+    items = np.random.default_rng(0).integers(0, 256, (50, 3, 4, 4), dtype=np.uint8)
+    whole = measure(items)
+    unit = items / 255
+    np.testing.assert_allclose(whole.mean, unit.mean(axis=(0, 2, 3)), rtol=1e-6)
+    np.testing.assert_allclose(whole.std, unit.std(axis=(0, 2, 3)), rtol=1e-6)
+    monkeypatch.setattr(preprocess, "_PIECE", 7 * 48)
+    pieces = measure(items)
+    np.testing.assert_allclose(pieces.mean, whole.mean, rtol=1e-12)
+    np.testing.assert_allclose(pieces.std, whole.std, rtol=1e-12)

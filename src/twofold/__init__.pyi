@@ -31,6 +31,7 @@ from .objectives import Predict as Predict
 from .objectives import SimCLR as SimCLR
 from .optim import LARS as LARS
 from .optim import Optimizer as Optimizer
+from .packing import pack as pack
 from .preprocess import Preprocess as Preprocess
 from .recipes import RECIPES as RECIPES
 from .recipes import Recipe as Recipe

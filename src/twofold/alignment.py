@@ -26,7 +26,7 @@ from twofold.augment import Views, substitutions
 from twofold.choice import Choice
 from twofold.config import Aligning, Config, change, load_config
 from twofold.display import Console
-from twofold.distributed import refuse_several
+from twofold.distributed import rank
 from twofold.domains import Data, Source
 from twofold.domains.names import check_domain, domain_by_name, told
 from twofold.encoder import Encoder, load, renewed
@@ -45,12 +45,14 @@ from twofold.folder import (
     write_down,
 )
 from twofold.hardware import Hardware, detect, trusted
-from twofold.launch import complete, conduct, feed, find_hardware, open_config, record
+from twofold.launch import complete, conduct, feed, open_config, record
 from twofold.loader import Loader
 from twofold.method import Aligned, Method
 from twofold.monitor import Monitor
 from twofold.positives import Groups
 from twofold.preprocess import Preprocess
+from twofold.renderers import with_renderer
+from twofold.sharing import by_all, find_hardware
 from twofold.train import Outcome
 
 _KS = (1, 5, 10)
@@ -86,10 +88,9 @@ class Alignment:
         """
         whole = load_config(check_run(self.folder) / CONFIG)
         first, second = _opened(whole, data, beside)
-        device = detect(device=whole.settings.device).device
-        return retrieved(
-            self.encoders, (first.test, second.test), seed=whole.settings.seed, device=device
-        )
+        tested, settings = (first.test, second.test), whole.settings
+        device = detect(device=settings.device).device
+        return retrieved(self.encoders, tested, seed=settings.seed, device=device)
 
 
 def align(
@@ -155,6 +156,7 @@ def align(
     return Alignment(folder)
 
 
+@by_all
 def join(
     whole: Config,
     folder: Path,
@@ -171,7 +173,6 @@ def join(
     weights do.
     """
     assert whole.aligning is not None
-    refuse_several()
     if backbone is not None:
         raise TwofoldError("two encoders are trained, both by name; leave backbone out")
     if folder.name == BESIDE and (folder.parent / CONFIG).exists():
@@ -234,9 +235,10 @@ def join(
     )
     if outcome.finished:
         encoders = first.encoder(), second.encoder()
-        for encoder, place in zip(encoders, Alignment(folder).folders, strict=True):
-            encoder.eval().save(place / ENCODER)
-        _write_beside(whole, second, folder / BESIDE)
+        if rank() == 0:
+            for encoder, place in zip(encoders, Alignment(folder).folders, strict=True):
+                encoder.eval().save(place / ENCODER)
+            _write_beside(whole, second, folder / BESIDE)
         _judge(encoders, (data, beside), whole, folder)
     console.end(folder, outcome, command="align")
     return outcome
@@ -271,9 +273,9 @@ def _prepared(whole: Config, data: Data, hardware: Hardware, groups: Groups | No
     network, spec = add_adapters(recipe, *new_network(recipe, preprocess))
     if trusted(hardware, network, check_views(recipe, network, preprocess)) != hardware:
         raise TwofoldError(
-            f"this processor's bf16 is wrong for such items as those of '{data.name}'; say "
-            "--precision float32"
+            f"this processor's bf16 is wrong for items as in '{data.name}'; say --precision float32"
         )
+    hardware = with_renderer(whole, hardware, views, len(trained))
     whole = record(replace(whole, recipe=recipe), data, preprocess, hardware, recipe.encoder)
     known = find_known(recipe, trained, views)
     method = Method(network, recipe.learned, encode=recipe.encode, known=known)
@@ -362,6 +364,8 @@ def _judge(
         | {"protocol": protocol}
         for way, figures in found.items()
     }
+    if rank() > 0:
+        return
     here, there = Alignment(folder).folders
     write_down(here, figures)
     write_down(there, {"forth": figures["back"], "back": figures["forth"]})

@@ -12,6 +12,7 @@ from torch import nn
 from twofold.adapters import Adapted, adapt
 from twofold.augment import Target, Views
 from twofold.config import load_config
+from twofold.distributed import world_size
 from twofold.domains import Source
 from twofold.domains.names import domain_by_name
 from twofold.errors import TwofoldError
@@ -132,7 +133,8 @@ def with_batches(
     """`recipe` with batches that items, or groups, can fill, and what to say about either.
 
     Raises:
-        TwofoldError: If there are too few for any batch, or for the effective batch asked for.
+        TwofoldError: If there are too few for any batch, or for the effective batch asked for; or
+            if processes cannot share a batch alike.
     """
     what, count = ("items", items) if groups is None else ("groups", len(groups))
     remarks = () if groups is None else about_groups(groups)
@@ -140,6 +142,13 @@ def with_batches(
         found = f" ({remarks[0]})" if remarks else ""
         raise TwofoldError(
             f"there are {count} {what} to train on{found}; it takes at least {_LEAST_ITEMS}"
+        )
+    processes = world_size()
+    if recipe.batch_size % processes:
+        near = max(1, recipe.batch_size // processes) * processes
+        raise TwofoldError(
+            f"batch_size is {recipe.batch_size}, which {processes} processes cannot share alike; "
+            f"it must be a multiple of {processes}, such as {near}"
         )
     if recipe.effective_batch is not None:
         if count < recipe.effective_batch:
@@ -150,7 +159,12 @@ def with_batches(
         return recipe, (*remarks, *_about_parts(recipe))
     if count >= recipe.batch_size:
         return recipe, remarks
-    smaller = replace(recipe, batch_size=count // 4)
+    most = count // 4 // processes * processes
+    if not most:
+        raise TwofoldError(
+            f"there are {count} {what} to train on, too few for {processes} processes; start fewer"
+        )
+    smaller = replace(recipe, batch_size=most)
     remark = (
         f"{count} {what} fill no batch of {recipe.batch_size}: batches are of {smaller.batch_size}"
     )

@@ -15,6 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from twofold.distributed import of_first
 from twofold.errors import TwofoldError
 from twofold.folder import write_atomically
 from twofold.plain import plain_from_json
@@ -86,24 +87,32 @@ def restore(
 ) -> int:
     """Loads the newest sound checkpoint into all three and returns its step; 0 if there is none.
 
-    A damaged checkpoint is passed over for the one before, with a warning.
+    A damaged checkpoint is passed over for the one before, with a warning. Of several processes
+    the first reads it for all.
     """
-    for path in reversed(checkpoints(folder)):
-        try:
-            tensors, facts = load_tensors(path)
-        except TwofoldError as error:
-            warnings.warn(f"passed over a checkpoint: {error}", stacklevel=2)
-            continue
+    tensors, step = of_first(lambda: _newest(folder))
+    if tensors:
         module.load_state_dict(_below("method.", tensors))
         balancer.load_state_dict(_below("balancer.", tensors))
         optimizer.load_state_dict(_optimizer_state(optimizer, _below("optimizer.", tensors)))
-        return int(facts["step"])
-    return 0
+    return step
 
 
 def checkpoints(folder: Path) -> list[Path]:
     """The checkpoints of a folder, oldest first."""
     return sorted(folder.glob("step-*.safetensors"))
+
+
+def _newest(folder: Path) -> tuple[dict[str, Tensor], int]:
+    """What the newest sound checkpoint holds and its step, or nothing and 0."""
+    for path in reversed(checkpoints(folder)):
+        try:
+            tensors, facts = load_tensors(path)
+        except TwofoldError as error:
+            warnings.warn(f"passed over a checkpoint: {error}", stacklevel=3)
+            continue
+        return tensors, int(facts["step"])
+    return {}, 0
 
 
 def _optimizer_state(

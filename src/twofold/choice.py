@@ -9,6 +9,7 @@ from typing import Any
 from torch import nn
 
 from twofold.checkpoint import load_tensors, save_tensors
+from twofold.distributed import of_first, rank
 from twofold.folder import CANDIDATES, read_metrics
 
 Measure = Callable[[Mapping[str, Any]], float | None]
@@ -54,9 +55,8 @@ class Choice:
         So a run that was stopped, or went back, chooses as one that never was.
         """
         self.best, self.last = {}, 0
-        for record in read_metrics(self.folder):
-            if record["kind"] == "epoch":
-                self._better(record)
+        for record in of_first(self._measured):
+            self._better(record)
 
     @property
     def exhausted(self) -> bool:
@@ -66,7 +66,7 @@ class Choice:
 
     def consider(self, record: Mapping[str, Any], module: nn.Module) -> None:
         """Keeps the weights of `module` if by the rule `record` is the best epoch so far."""
-        if self.rule in self._better(record):
+        if self.rule in self._better(record) and rank() == 0:
             save_tensors(self.path, module.state_dict(), self.best[self.rule])
 
     def conclude(self, module: nn.Module, last: int) -> dict[str, Any]:
@@ -77,10 +77,14 @@ class Choice:
         """
         epoch = last
         if self.rule in self.best:
-            tensors, facts = load_tensors(self.path)
+            tensors, facts = of_first(lambda: load_tensors(self.path))
             module.load_state_dict(tensors)
             epoch = facts["epoch"]
         return {"rule": self.rule, "epoch": epoch, "best": self.best}
+
+    def _measured(self) -> list[dict[str, Any]]:
+        """The records of epochs that were written down."""
+        return [record for record in read_metrics(self.folder) if record["kind"] == "epoch"]
 
     def _better(self, record: Mapping[str, Any]) -> list[str]:
         """The measures by which an epoch is the best so far; it is remembered as such."""

@@ -6,6 +6,7 @@ import os
 import sys
 import warnings
 from collections.abc import Sequence
+from contextlib import redirect_stdout
 from importlib import import_module
 
 from twofold.errors import TwofoldError, printable, unknown
@@ -21,6 +22,7 @@ COMMANDS = (
     "prove",
     "embed",
     "search",
+    "pack",
     "preview",
     "report",
     "compare",
@@ -31,6 +33,9 @@ COMMANDS = (
     "list",
 )
 """Each is a module of `twofold.commands`."""
+
+_SHARED = ("pretrain", "align", "evaluate", "finetune", "distill", "embed")
+"""What several processes can do together."""
 
 _HELP = """\
 twofold learns representations from unlabelled data.
@@ -49,6 +54,7 @@ twofold learns representations from unlabelled data.
   twofold predict RUN --data D --out FILE.csv  classes or numbers of any items
   twofold embed RUN --data D --out FILE.npz    embeddings of any items; .parquet, too
   twofold search RUN --data D --query FILE     the items nearest to an image: --out PNG shows them
+  twofold pack D --out FOLDER                  shards of data larger than memory, here or anywhere
   twofold preview RECIPE --data D --out PNG    see the views before paying for training
   twofold report RUN                           one page that shows it all
   twofold compare RUN RUN ... [--out HTML]     runs side by side: what differs, figures, cost
@@ -63,7 +69,7 @@ twofold learns representations from unlabelled data.
   twofold simulate pendulum --out FILE.h5      orbits, also of a double-pendulum, kepler and more
   twofold list                                 recipes, encoders, augmentations, data names
 
-Every command has --help. D is a name, a folder, or a .npy, .npz or .h5 file.
+Every command has --help. D is a name, a folder, a .npy, .npz or .h5 file, or a URL of shards.
 """
 
 
@@ -84,7 +90,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             flags = ("--help", "--version")
             raise unknown("command", args[0], flags if args[0].startswith("-") else COMMANDS)
         else:
-            sys.exit(import_module(f"twofold.commands.{args[0]}").main(args[1:]))
+            sys.exit(_work(args[0], args[1:]))
     except TwofoldError as error:
         print(f"twofold: {printable(str(error))}", file=sys.stderr)
         sys.exit(2)
@@ -98,6 +104,30 @@ def main(argv: Sequence[str] | None = None) -> None:
     except OSError as error:  # a full disk, a folder that may not be written
         print(f"twofold: {printable(str(error))}", file=sys.stderr)
         sys.exit(1)
+
+
+def _work(command: str, args: list[str]) -> int:
+    """The exit status of a command; of the processes of `torchrun` the first speaks for all."""
+    if os.environ.get("WORLD_SIZE", "1") == "1":
+        return _main(command, args)
+
+    from twofold.distributed import rank, together
+
+    with together():
+        if command not in _SHARED:
+            raise TwofoldError(
+                f"`twofold {command}` is work for one process; start it without torchrun"
+            )
+        if rank() == 0:
+            return _main(command, args)
+        warnings.simplefilter("ignore")
+        with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere):
+            return _main(command, args)
+
+
+def _main(command: str, args: list[str]) -> int:
+    status: int = import_module(f"twofold.commands.{command}").main(args)
+    return status
 
 
 def _note(

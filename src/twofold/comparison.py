@@ -214,8 +214,9 @@ def _judged_on(run: _Run) -> str | None:
     for (probe, _), figure in _figures(run.evaluation):
         protocol = run.evaluation[probe].get("protocol", {})
         fingerprint = protocol.get("fingerprint", run.config.get("found", {}).get("fingerprint"))
-        data, count = protocol.get("data", "unnamed items"), protocol.get("test_items", figure["n"])
-        return f"{data} ({count:,} test items, fingerprint {fingerprint})"
+        count = protocol.get("test_items", figure.get("n"))
+        items = f"{count:,} test items" if isinstance(count, int) else "test items"
+        return f"{protocol.get('data', 'unnamed items')} ({items}, fingerprint {fingerprint})"
     return None
 
 

@@ -26,7 +26,8 @@ class DataConfig:
     """Where the items come from."""
 
     data: str = ""
-    """A name (twofold list), a folder of images or of .h5 files, or a .npy, .npz or .h5 file."""
+    """A name (twofold list), a folder of images or of .h5 files, a .npy, .npz or .h5 file, or the
+    folder or URL of shards (twofold pack)."""
     key: str | None = None
     """Array to read from an .npz or .h5 file."""
     label_key: str | None = None
@@ -50,6 +51,8 @@ class DataConfig:
     """Length of the windows in which recordings are read; their own if they share one."""
     mono: bool = False
     """Whether the channels of recordings are averaged to one."""
+    cache_gb: float = 8.0
+    """Gigabytes of shards that are mapped or fetched at a time, > 0; items are shuffled within."""
 
     def __post_init__(self) -> None:
         if not 0 < self.test_fraction < 1:
@@ -60,6 +63,8 @@ class DataConfig:
             raise TwofoldError(f"sample_rate is {self.sample_rate}; it must be positive")
         if self.seconds is not None and not self.seconds > 0:
             raise TwofoldError(f"seconds is {self.seconds}; it must be > 0")
+        if not self.cache_gb > 0:
+            raise TwofoldError(f"cache_gb is {self.cache_gb}; it must be > 0")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,6 +81,12 @@ class Settings:
     """Threads that compute on a CPU; all cores if none."""
     loader_threads: int | None = None
     """Threads that prepare batches ahead, >= 0; the number changes no result."""
+    tune: Literal["auto", "off"] = "auto"
+    """Whether a run of more than a minute begins with seconds of measuring which precision, memory
+    format and threads are the fastest on this machine."""
+    renderer: Literal["auto", "torch", "fused"] = "auto"
+    """What makes views of images: fused is faster on a CPU and needs twofold[fast]; auto takes it
+    where it pays. They differ by rounding."""
     monitor_every: int = 1
     """Epochs between online evaluations, >= 1."""
     checkpoint_seconds: float = 60.0
@@ -158,7 +169,7 @@ def heard(settings: DataConfig, preprocess: Mapping[str, Any]) -> DataConfig:
 
     Example:
         >>> heard(DataConfig(seconds=2.0), {"sample_rate": 16_000, "size": 8_000, "mean": (0.0,)})
-        DataConfig(data='', key=None, ..., sample_rate=16000, seconds=2.0, mono=True)
+        DataConfig(data='', key=None, ..., sample_rate=16000, seconds=2.0, mono=True, ...)
     """
     rate = preprocess.get("sample_rate")
     if rate is None:

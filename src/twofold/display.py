@@ -13,20 +13,29 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 from rich.table import Table
 
 from twofold.config import Config
+from twofold.distributed import rank
 from twofold.domains import Data
 from twofold.errors import printable
 from twofold.evaluate.metrics import figures_of, learned_figures, read_name, spell
-from twofold.folder import ENCODER, EVALUATION, read_evaluation
+from twofold.folder import ENCODER, EVALUATION, PROFILE, read_evaluation
+from twofold.profiling import PARTS, profiled
 from twofold.recipes import Recipe
 from twofold.train import Outcome
 
 
 class Console:
-    """Prints to standard error, so that standard output stays free for results."""
+    """Prints to standard error, so that standard output stays free for results.
+
+    Of several processes the first alone does.
+    """
 
     def __init__(self, *, quiet: bool = False) -> None:
         self._rich = RichConsole(
-            file=sys.stderr, quiet=quiet, highlight=False, markup=False, emoji=False
+            file=sys.stderr,
+            quiet=quiet or rank() > 0,
+            highlight=False,
+            markup=False,
+            emoji=False,
         )
 
     @property
@@ -49,7 +58,7 @@ class Console:
             f"{found['train_items']} training and {found['test_items']} test items of {size}; "
             f"{found['network']}, {_count(recipe.epochs, 'epoch')} of {batch}, "
             f"{hardware['precision']} on {hardware['device']} with "
-            f"{_count(hardware['threads'], 'thread')}"
+            f"{_threads(hardware)}{', fused views' * (hardware['renderer'] == 'fused')}"
         )
         for does, words in _DOES.items():
             names = [name for name in drawn if recipe.prescription[name] in words]
@@ -98,6 +107,24 @@ class Console:
                 f"`twofold {command} --resume {folder}`"
             )
 
+    @contextmanager
+    def profile(self, folder: Path, *, on: bool) -> Iterator[None]:
+        """A block whose training is profiled if `on`; what it took is said at its end."""
+        with profiled(folder, on=on) as profile:
+            yield
+        if profile is None or not profile.steps:
+            return
+        found = profile.found()
+        table = Table("part", "seconds", "share", box=None)
+        for name, took in found["parts"].items():
+            table.add_row(PARTS[name], f"{took['seconds']:.1f}", f"{100 * took['share']:.0f} %")
+        self._rich.print(table)
+        ahead = found["prepared_ahead_cpu_seconds"]
+        if ahead:
+            self._print(f"batches took {ahead:.1f} CPU seconds of the threads that prepare them")
+        self._print(found["sentence"])
+        self._print(f"profile: {folder / PROFILE}")
+
     def _print(self, words: str, *, style: str | None = None) -> None:
         self._rich.print(printable(words), soft_wrap=True, style=style)
 
@@ -134,6 +161,12 @@ class _Training:
 
 
 _DOES = {"ignores": {"invariant"}, "is blind to": {"blind"}, "keeps": {"sensitive", "both"}}
+
+
+def _threads(hardware: Mapping[str, Any]) -> str:
+    """With how many threads, of how many processes, a run computes."""
+    threads, processes = _count(hardware["threads"], "thread"), hardware["processes"]
+    return threads if processes == 1 else f"{threads} in each of {processes} processes"
 
 
 def _count(number: int, thing: str) -> str:

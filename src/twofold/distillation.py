@@ -26,7 +26,7 @@ from twofold.choice import Choice
 from twofold.config import Config, Settings, change, heard, load_config
 from twofold.display import Console
 from twofold.distilling import Distilling, as_asked
-from twofold.distributed import refuse_several
+from twofold.distributed import rank
 from twofold.domains import Data, Source
 from twofold.encoder import Encoder
 from twofold.errors import TwofoldError
@@ -40,18 +40,13 @@ from twofold.folder import (
     write_down,
 )
 from twofold.hardware import Hardware
-from twofold.launch import (
-    conduct,
-    find_hardware,
-    in_trusted_precision,
-    open_config,
-    record,
-    start,
-)
+from twofold.launch import conduct, in_trusted_precision, open_config, record, start
 from twofold.method import Method
 from twofold.monitor import Monitor
 from twofold.objectives import Distill, Known
 from twofold.recipes import Recipe, recipe_by_name
+from twofold.renderers import with_renderer
+from twofold.sharing import by_all, find_hardware
 from twofold.train import Outcome
 from twofold.tuned import Tuned, load_tuned
 
@@ -126,6 +121,7 @@ def distill(
     return load_tuned(folder)
 
 
+@by_all
 def teach(
     whole: Config,
     folder: Path,
@@ -140,7 +136,6 @@ def teach(
     What student and teacher reach on the test items, and how often they agree, goes to
     `evaluation.json`.
     """
-    refuse_several()
     console, settings, lessons = Console(quiet=quiet), whole.settings, _lessons(whole)
     teacher = load_tuned(check_run(lessons), backbone=backbone)
     preprocess, digest = teacher.encoder.preprocess, _digest(whole, teacher)
@@ -160,6 +155,7 @@ def teach(
     network, spec = new_network(recipe, preprocess)
     shapes = check_views(recipe, network, preprocess)
     hardware, doubts = in_trusted_precision(whole, hardware, network, shapes)
+    hardware = with_renderer(whole, hardware, views, len(trained))
     whole = record(replace(whole, recipe=recipe), data, preprocess, hardware, recipe.encoder)
     labels = 0 if labelled is None else int(labelled.sum())
     whole = replace(whole, found={**whole.found, "teacher": digest, "labels": labels})
@@ -187,10 +183,13 @@ def teach(
         console=console,
     )
     if outcome.finished:
-        student.eval().save(folder / ENCODER)
-        taught = Tuned(student, head(method), label_names=teacher.label_names)
-        taught.save(folder)
-        write_down(folder, {"distill": _judge(taught, teacher, data, whole)})
+        taught = Tuned(student.eval(), head(method), label_names=teacher.label_names)
+        if rank() == 0:
+            student.save(folder / ENCODER)
+            taught.save(folder)
+        found = _judge(taught, teacher, data, whole)
+        if rank() == 0:
+            write_down(folder, {"distill": found})
     console.end(folder, outcome, command="distill")
     return outcome
 

@@ -9,6 +9,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from twofold.distributed import of_all
 from twofold.errors import TwofoldError
 from twofold.hardware import Hardware
 from twofold.objectives import Batch
@@ -74,6 +75,8 @@ def diagnose(
 ) -> Divergence:
     """What is not finite at a step, from the same losses once more, each by itself.
 
+    Of several processes all are asked: a loss may be that of one's own items, which are named then.
+
     Args:
         method: Encoder and objectives, with the weights from before the step.
         batch: The step's.
@@ -84,15 +87,26 @@ def diagnose(
     shown = tuple(str(ids[row]) for row in batch.index.tolist()) if len(ids) else ()
     parameters = [p for p in method.parameters() if p.requires_grad]
     if not finite(parameters):
-        return Divergence(step, "weights", (), shown)
+        return Divergence(step, "weights", (), _on_any(("weights",), shown)[1])
     with hardware.autocast():
         losses: Mapping[str, Tensor] = method(batch)
     bad = tuple(name for name, loss in losses.items() if not finite([loss]))
+    bad, of_those = _on_any(bad, shown)
     if bad:
-        return Divergence(step, "loss", bad, shown)
+        return Divergence(step, "loss", bad, of_those)
     bad = tuple(
         name
         for name, loss in losses.items()
         if not finite(torch.autograd.grad(loss, parameters, retain_graph=True, allow_unused=True))
     )
-    return Divergence(step, "gradient", bad or tuple(losses), shown)
+    bad, of_those = _on_any(bad, shown)
+    if not bad:  # together they are not
+        bad, of_those = _on_any(tuple(losses), shown)
+    return Divergence(step, "gradient", bad, of_those)
+
+
+def _on_any(bad: tuple[str, ...], ids: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """What is not finite on any process, and the items of those where something is not."""
+    found = [told for told in of_all((bad, ids)) if told[0]]
+    names = dict.fromkeys(name for told, _ in found for name in told)
+    return tuple(names), tuple(item for _, shown in found for item in shown)

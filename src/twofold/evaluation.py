@@ -14,6 +14,7 @@ from torch import nn
 
 from twofold.augment import Views
 from twofold.display import Console
+from twofold.distributed import own_device
 from twofold.domains import Data, Source, split
 from twofold.domains.names import check_domain, domain_by_name
 from twofold.domains.pairing import with_common_classes
@@ -24,7 +25,7 @@ from twofold.evaluate import evaluate, evaluate_embeddings
 from twofold.evaluate.metrics import PROBES
 from twofold.evaluate.options import read_options
 from twofold.evaluate.protocol import Evaluation, fitting
-from twofold.folder import ARTEFACTS, revised, write_atomically
+from twofold.folder import ARTEFACTS, list_skipped, revised, write_atomically
 from twofold.hardware import detect
 from twofold.networks import build_encoder, check_reads
 from twofold.preprocess import Preprocess
@@ -113,8 +114,9 @@ def evaluate_by_name(
     Returns:
         The figures, as in `evaluation.json`; those of several sets by their names.
     """
-    device = detect().device
+    device = own_device(detect().device)
     console = Console(quiet=quiet)
+    console.notes(list_skipped([unread for data in sets for unread in data.skipped], None))
 
     def judged(data: Data, progress: Callable[[str], object]) -> Evaluation:
         preprocess = domain_by_name(data.train.domain).tools.measure(data.train.items)

@@ -17,7 +17,7 @@ from twofold.assembly import build_views, find_known, for_channels, with_batches
 from twofold.choice import Choice, Measure
 from twofold.config import Config, change, heard, load_config
 from twofold.display import Console
-from twofold.distributed import refuse_several
+from twofold.distributed import rank, wait_for_all
 from twofold.domains import Data, Source
 from twofold.encoder import Encoder, domain_of, load, preprocess_of, renewed
 from twofold.errors import TwofoldError
@@ -32,19 +32,15 @@ from twofold.folder import (
     write_down,
 )
 from twofold.hardware import Hardware
-from twofold.launch import (
-    conduct,
-    find_hardware,
-    in_trusted_precision,
-    open_config,
-    record,
-)
+from twofold.launch import conduct, in_trusted_precision, open_config, record
 from twofold.method import Method
 from twofold.monitor import Monitor
 from twofold.objectives import Supervised
 from twofold.optim import layer_shares
 from twofold.preprocess import Preprocess
 from twofold.recipes import Recipe, recipe_by_name
+from twofold.renderers import with_renderer
+from twofold.sharing import by_all, find_hardware
 from twofold.train import Outcome
 from twofold.tuned import Tuned, load_tuned
 from twofold.tuning import Tuning
@@ -114,6 +110,7 @@ def finetune(
     return load_tuned(folder, backbone=backbone)
 
 
+@by_all
 def tune(
     whole: Config,
     folder: Path,
@@ -151,7 +148,8 @@ def tune(
         "test_items": len(data.test),
         "seed": whole.settings.seed,
     }
-    write_down(folder, {"finetune": {**figures, "protocol": protocol}})
+    if rank() == 0:
+        write_down(folder, {"finetune": {**figures, "protocol": protocol}})
     return outcome
 
 
@@ -168,6 +166,7 @@ def _reached(
     folder: Path, data: Data, backbone: nn.Module | None, whole: Config
 ) -> tuple[dict[str, Figure], dict[str, str]]:
     """What a fine-tuned run reaches on the test items."""
+    wait_for_all()  # the first has written it
     tuned, device = load_tuned(folder, backbone=backbone), find_hardware(whole).device
     return judge(tuned.outputs(data.test.items, device=device), data.test, whole.settings.seed)
 
@@ -182,7 +181,6 @@ def _train(
     quiet: bool = False,
 ) -> Outcome:
     """One run of fine-tuning, from the start's weights or from random ones."""
-    refuse_several()
     console, settings, tuning = Console(quiet=quiet), whole.settings, whole.tuning
     assert tuning is not None
     base = load(check_start(tuning.start), backbone=backbone)
@@ -198,11 +196,12 @@ def _train(
     network = type(base.backbone).__name__ if base.spec is None else recipe.encoder
     shapes = [base.preprocess.read_shape(recipe.view_size)]
     hardware, doubts = in_trusted_precision(whole, hardware, base.backbone, shapes)
+    views = build_views(recipe, labelled, settings.seed)
+    hardware = with_renderer(whole, hardware, views, len(labelled))
     whole = record(replace(whole, recipe=recipe), data, base.preprocess, hardware, network)
     labels = {"trained_on": len(labelled), "held_out": len(held_out) if held_out else 0}
     whole = replace(whole, found={**whole.found, "labels": labels})
 
-    views = build_views(recipe, labelled, settings.seed)
     reading = base.reading(layer=tuning.layer)
     for stage in base.readings.stages[reading.depth :]:  # of the old head; nothing reads it
         stage.requires_grad_(False)
@@ -238,7 +237,7 @@ def _train(
         overwrite=overwrite,
         console=console,
     )
-    if outcome.finished:
+    if outcome.finished and rank() == 0:
         base.eval().save(folder / ENCODER)
         Tuned(base, head(method), tuning.layer, labelled.label_names).save(folder)
     console.end(folder, outcome, command="finetune")

@@ -28,7 +28,9 @@ EVALUATION = "evaluation.json"
 ARTEFACTS = "evaluation.npz"
 REPORT = "report.html"
 SKIPPED = "skipped.tsv"
+EVALUATION_SKIPPED = f"evaluation.{SKIPPED}"
 TRACKERS = "trackers.json"
+PROFILE = "profile.json"
 
 _FILES = (
     CONFIG,
@@ -41,11 +43,15 @@ _FILES = (
     ARTEFACTS,
     REPORT,
     SKIPPED,
+    EVALUATION_SKIPPED,
     TRACKERS,
+    PROFILE,
 )
 FOLDERS = (CHECKPOINTS, CANDIDATES, CEILINGS, BASELINE, BESIDE, "tensorboard", "wandb", "mlruns")
 """What a run keeps in folders of its own; there are no runs in their own right below them."""
-_PARTIAL = ".partial"  # ends the names of files that are being written
+_NAMED = 3  # files in a sentence
+PARTIAL = ".partial"
+"""Ends the names of files that are being written."""
 
 
 def check_new(folder: Path, *, overwrite: bool = False) -> None:
@@ -58,7 +64,7 @@ def check_new(folder: Path, *, overwrite: bool = False) -> None:
                 f"{folder} already holds a run; go on with `twofold pretrain --resume {folder}`, "
                 "choose another --out, or replace it with --overwrite"
             )
-    elif folder.exists() and any(path.suffix != _PARTIAL for path in folder.iterdir()):
+    elif folder.exists() and any(path.suffix != PARTIAL for path in folder.iterdir()):
         raise TwofoldError(f"{folder} is not empty and holds no run; choose another --out")
     above = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     if not above.is_dir():
@@ -74,7 +80,7 @@ def _check_writable(folder: Path, above: Path) -> None:
 
 
 @contextmanager
-def alone(folder: Path) -> Iterator[None]:
+def alone(folder: Path, doing: str = "training") -> Iterator[None]:
     """A block in which this process alone trains in `folder`, which is made if missing.
 
     The system holds the lock and lets go of it when the process ends, however it ends. What
@@ -101,10 +107,10 @@ def alone(folder: Path) -> Iterator[None]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise TwofoldError(
-                f"another process is training in {folder}; wait for it, or choose another --out"
+                f"another process is {doing} in {folder}; wait for it, or choose another --out"
             ) from None
         for place in (folder, folder / CHECKPOINTS, folder / CANDIDATES):
-            for partial in place.glob(f".*{_PARTIAL}"):
+            for partial in place.glob(f".*{PARTIAL}"):
                 writer = partial.name.split(".")[-2]
                 if writer.isdecimal() and not _runs(int(writer)):
                     partial.unlink(missing_ok=True)
@@ -172,7 +178,16 @@ def sound_metrics(folder: Path) -> tuple[list[dict[str, Any]], int]:
 
 
 def read_evaluation(folder: Path) -> dict[str, Any]:
-    """`evaluation.json`; nothing if it is missing or was cut short."""
+    """`evaluation.json`, as far as it is one; nothing if it is missing or was cut short."""
+    return {
+        name: entry
+        for name, entry in _written(folder).items()
+        if isinstance(entry, dict) and isinstance(entry.get("protocol", {}), dict)
+    }
+
+
+def _written(folder: Path) -> dict[str, Any]:
+    """What `evaluation.json` holds, whatever it is."""
     try:
         found = plain_from_json((folder / EVALUATION).read_bytes())
     except (FileNotFoundError, ValueError):
@@ -189,7 +204,7 @@ def revised(folder: Path) -> Iterator[dict[str, Any]]:
     """
     config = folder / CONFIG
     with _turn(config) if config.exists() else nullcontext():
-        found = read_evaluation(folder)
+        found = _written(folder)
         yield found
         write_atomically(folder / EVALUATION, (json.dumps(found, indent=2) + "\n").encode())
 
@@ -213,18 +228,25 @@ def write_down(folder: Path, found: Mapping[str, Any]) -> None:
         held.update(found)
 
 
-def list_skipped(skipped: Sequence[tuple[str, str]], path: Path) -> tuple[str, ...]:
+def list_skipped(skipped: Sequence[tuple[str, str]], path: Path | None) -> tuple[str, ...]:
     """Writes path and reason of each file that could not be read, and returns what to say of it.
 
+    Without a file to write to, the first few are named.
+
     Example:
-        >>> list_skipped([], Path("skipped.tsv"))
-        ()
+        >>> list_skipped([("a.png", "cut short")], None)
+        ('1 file could not be read: a.png (cut short)',)
     """
     if not skipped:
         return ()
-    lines = "".join(f"{printable(file)}\t{printable(reason)}\n" for file, reason in skipped)
-    write_atomically(path, lines.encode())
+    shown = [(printable(file), printable(reason)) for file, reason in skipped]
     files = "1 file" if len(skipped) == 1 else f"{len(skipped):,} files"
+    if path is None:
+        first = ", ".join(f"{file} ({reason})" for file, reason in shown[:_NAMED])
+        more = ", ..." if len(shown) > _NAMED else ""
+        return (f"{files} could not be read: {first}{more}",)
+    lines = "".join(f"{file}\t{reason}\n" for file, reason in shown)
+    write_atomically(path, lines.encode())
     return (f"{files} could not be read; see {path}",)
 
 
@@ -245,7 +267,7 @@ def flattened(settings: Mapping[str, Any], above: str = "") -> Iterator[tuple[st
 def write_atomically(path: Path, data: bytes) -> None:
     """Replaces the file at `path` by `data`, all of it or nothing, even if the machine stops."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}{_PARTIAL}")
+    beside = path.with_name(f".{path.name}.{os.getpid()}{PARTIAL}")
     try:
         with _naming(path), beside.open("wb") as file:
             file.write(data)

@@ -12,8 +12,10 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
+from twofold.distributed import world_size
 from twofold.errors import TwofoldError
 from twofold.networks.names import BatchNorm
+from twofold.normalization import follow, moments, over_all
 from twofold.objectives import Batch, Parts
 
 Features = Mapping[str | None, tuple[Tensor, ...]]
@@ -185,10 +187,7 @@ def _measured(norms: Sequence[_BatchNorm], batch: Parts, encode: _Encode) -> _Fo
 
     def measure(norm: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         assert isinstance(norm, _BatchNorm)
-        values = inputs[0].to(torch.promote_types(inputs[0].dtype, torch.float32))
-        others = [dim for dim in range(values.ndim) if dim != 1]
-        variance, mean = torch.var_mean(values, dim=others, correction=0)
-        calls[norm][-1].append((mean, variance, values.numel() // values.shape[1]))
+        calls[norm][-1].append(moments(inputs[0]))
 
     hooks = [norm.register_forward_pre_hook(measure) for norm in norms]
     begun = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
@@ -209,21 +208,8 @@ def _measured(norms: Sequence[_BatchNorm], batch: Parts, encode: _Encode) -> _Fo
 
 
 def _over_parts(norm: _BatchNorm, call: Iterable[tuple[Tensor, Tensor, int]]) -> _Moments:
-    """The moments of a call over all parts, equally large."""
+    """The moments of a call over all parts, equally large, of all processes."""
     means, variances, sizes = zip(*call, strict=True)
-    mean = torch.stack(means).mean(dim=0)
-    between = (torch.stack(means) - mean).square()
-    variance = (torch.stack(variances) + between).mean(dim=0)
-    _follow(norm, mean, variance, sum(sizes))
-    return mean, variance
-
-
-def _follow(norm: _BatchNorm, mean: Tensor, variance: Tensor, count: int) -> None:
-    """Moves running statistics as one batch with that mean and variance does."""
-    if norm.running_mean is None or norm.running_var is None:
-        return
-    assert norm.num_batches_tracked is not None
-    norm.num_batches_tracked.add_(1)
-    share = 1 / float(norm.num_batches_tracked) if norm.momentum is None else norm.momentum
-    norm.running_mean.lerp_(mean.to(norm.running_mean), share)
-    norm.running_var.lerp_((variance * count / max(count - 1, 1)).to(norm.running_var), share)
+    whole = over_all(torch.stack(means), torch.stack(variances))
+    follow(norm, *whole, sum(sizes) * world_size())
+    return whole

@@ -10,6 +10,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from twofold.distributed import processes_here, world_size
 from twofold.errors import TwofoldError
 
 Precision = Literal["bf16", "float32"]
@@ -27,6 +28,19 @@ class Hardware:
     """Threads that compute, on a CPU."""
     loader_threads: int
     """Threads that prepare batches ahead; 0 prepares each where it is used."""
+    memory_format: Literal["channels_last", "contiguous"] = "channels_last"
+    """Order of the values of maps and kernels in memory."""
+    processes: int = 1
+    """Processes that train together, each with such threads; they have equal shares of a batch."""
+    renderer: Literal["torch", "fused"] = "torch"
+    """What makes views of images."""
+
+    @property
+    def layout(self) -> torch.memory_format:
+        """The memory format, as torch knows it."""
+        if self.memory_format == "channels_last":
+            return torch.channels_last
+        return torch.contiguous_format
 
     def autocast(self) -> torch.autocast:
         """The context in which the encoder and heads run."""
@@ -45,7 +59,8 @@ def detect(
 
     A loader thread beside as many computing threads as there are cores pays only if idle OpenMP
     threads sleep (OMP_WAIT_POLICY=passive, which the command line sets); if they spin, it slows
-    training several times, and batches are prepared where they are used instead.
+    training several times, and batches are prepared where they are used instead. Of several
+    processes on a machine each has its share of the cores, for all of its threads.
 
     bf16 is chosen where the processor multiplies it natively (AVX-512 BF16, AMX, CUDA 8.0 and
     newer): there it is about twice as fast, at the same accuracy (`benchmarks/precision.py`).
@@ -63,10 +78,12 @@ def detect(
         reason = str(error).splitlines()[0]
         raise TwofoldError(f"device {device!r} cannot be used: {reason}") from None
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    cores = cores or 1
-    threads = cores if threads is None else threads
+    among = processes_here()
+    cores = max(1, (cores or 1) // among)
+    if threads is None:
+        threads = cores if among == 1 or kind != "cpu" else max(1, cores - 1)
     if loader_threads is None:
-        sleeps = os.environ.get("OMP_WAIT_POLICY", "").lower() == "passive"
+        sleeps = among == 1 and os.environ.get("OMP_WAIT_POLICY", "").lower() == "passive"
         loader_threads = 1 if sleeps or kind != "cpu" or threads < cores else 0
     if threads < 1 or loader_threads < 0:
         raise TwofoldError(
@@ -80,6 +97,7 @@ def detect(
         precision="bf16" if precision == "bf16" else "float32",
         threads=threads,
         loader_threads=loader_threads,
+        processes=world_size(),
     )
 
 

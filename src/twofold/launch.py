@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,29 +24,33 @@ from twofold.assembly import (
     with_batches,
 )
 from twofold.augment import Views, substitutions
+from twofold.calibration import calibrate
 from twofold.choice import Choice
 from twofold.config import Config, DataConfig, heard
 from twofold.display import Console
-from twofold.distributed import refuse_several
-from twofold.domains import Data, Source, split
+from twofold.distributed import one_first, rank, world_size
+from twofold.domains import Data, Source, open_data, split
 from twofold.domains.names import check_domain, domain_by_name
 from twofold.encoder import Encoder
 from twofold.errors import TwofoldError
 from twofold.evaluate import blinded
 from twofold.folder import CONFIG, ENCODER, SKIPPED, alone, clear, list_skipped
-from twofold.hardware import Hardware, detect, trusted
+from twofold.hardware import Hardware, trusted
 from twofold.loader import Feed, InParts, Loader, Paired
 from twofold.method import Method
 from twofold.monitor import Monitor
 from twofold.positives import Groups
 from twofold.preprocess import Preprocess
 from twofold.reading import Readings
+from twofold.renderers import with_renderer
+from twofold.sharing import by_all, find_hardware
 from twofold.track import check_trackers, tracked
 from twofold.train import Learner, Outcome, fit
 
 _HELD_OUT = (0.02, 100, 2000)  # share of labelled training items the online kNN asks about; bounds
 
 
+@by_all
 def start(
     whole: Config,
     folder: Path,
@@ -60,11 +65,10 @@ def start(
     With `overwrite`, the run that `folder` holds is removed; no sooner than everything that can
     be refused has been accepted.
     """
-    refuse_several()
     console = Console(quiet=quiet)
     settings = whole.settings
     _check_backbone(whole, backbone)
-    if (folder / CONFIG).exists():
+    if rank() == 0 and (folder / CONFIG).exists():
         with alone(folder):
             pass  # who cannot train there need not wait for the data
     data = data or open_config(whole.data, settings.seed, whole.recipe.domain)
@@ -91,8 +95,11 @@ def start(
     backbone, spec = add_adapters(recipe, backbone, spec)
     shapes = check_views(recipe, backbone, preprocess)
     hardware, doubts = in_trusted_precision(whole, hardware, backbone, shapes)
-    whole = record(whole, data, preprocess, hardware, network)
+    hardware = with_renderer(whole, hardware, views, len(trained))
     method = Method(backbone, recipe.learned, encode=recipe.encode, known=known)
+    feeding = partial(feed, whole, trained, views, preprocess, groups=groups)
+    hardware, measured = calibrate(whole, hardware, method, feeding)
+    whole = record(whole, data, preprocess, hardware, network)
     about, sentences = describe(recipe, method)
     if groups is not None:
         about["groups"] = len(groups)
@@ -118,12 +125,14 @@ def start(
         monitor=monitor,
         choice=Choice(folder, recipe.choose),
         groups=groups,
-        remarks=(*remarks, *doubts, *sentences),
+        remarks=(*remarks, *doubts, *measured, *sentences),
         overwrite=overwrite,
         console=console,
     )
     if outcome.finished:
-        complete(whole, method, spec, trained, views, preprocess).save(folder / ENCODER)
+        encoder = complete(whole, method, spec, trained, views, preprocess)
+        if rank() == 0:
+            encoder.save(folder / ENCODER)
     console.end(folder, outcome)
     return outcome
 
@@ -176,6 +185,8 @@ def conduct(
 ) -> Outcome:
     """Writes down and says what is about to run, and trains `method` as far as it gets.
 
+    Of several processes the first alone writes and speaks.
+
     Args:
         whole: All of it, with what was found.
         folder: Run folder; what it holds of another run goes if `overwrite`.
@@ -203,6 +214,25 @@ def conduct(
         batches = InParts(loader, recipe.num_parts, recipe.batch_norm)
     check_trackers(settings.track)
     replaced = substitutions(recipe.augmentations, recipe.prescription, trained.channels)
+    train = partial(
+        fit,
+        method,
+        batches,
+        recipe=recipe,
+        hardware=hardware,
+        folder=folder,
+        ids=trained.ids,
+        seed=settings.seed,
+        checkpoint_seconds=settings.checkpoint_seconds,
+        not_finite=settings.not_finite,
+        monitor=monitor,
+        monitor_every=settings.monitor_every,
+        choice=choice,
+        rate_shares=rate_shares,
+        weights=weights,
+    )
+    if rank() > 0:
+        return train()
     with alone(folder):
         if overwrite:
             clear(folder)
@@ -213,23 +243,7 @@ def conduct(
             console.training(recipe, batches.steps_per_epoch) as shown,
             tracked(shown, whole, folder, quiet=console.quiet) as display,
         ):
-            return fit(
-                method,
-                batches,
-                recipe=recipe,
-                hardware=hardware,
-                folder=folder,
-                ids=trained.ids,
-                seed=settings.seed,
-                checkpoint_seconds=settings.checkpoint_seconds,
-                not_finite=settings.not_finite,
-                monitor=monitor,
-                monitor_every=settings.monitor_every,
-                choice=choice,
-                rate_shares=rate_shares,
-                weights=weights,
-                display=display,
-            )
+            return train(display=display)
 
 
 def feed(
@@ -257,6 +271,9 @@ def feed(
         seed=whole.settings.seed,
         groups=groups,
         multiple=parts,
+        process=rank(),
+        processes=world_size(),
+        layout=hardware.layout,
     )
 
 
@@ -274,18 +291,21 @@ def open_config(settings: DataConfig, seed: int, domain: str, data: Any = None) 
             raise TwofoldError(
                 f"{name} is {value}, but {kind.items} are no recordings; leave it out"
             )
-    return kind.tools.open_data(
-        settings.data if data is None else data,
-        key=settings.key,
-        label_key=settings.label_key,
-        group_key=settings.group_key,
-        time_key=settings.time_key,
-        test=settings.test,
-        test_fraction=settings.test_fraction,
-        image_size=settings.image_size,
-        seed=seed,
-        **(window if kind.signals else {}),
-    )
+    with one_first():  # what it finds out of files, it may leave to the others in a cache
+        return open_data(
+            settings.data if data is None else data,
+            domain=domain,
+            cache_gb=settings.cache_gb,
+            key=settings.key,
+            label_key=settings.label_key,
+            group_key=settings.group_key,
+            time_key=settings.time_key,
+            test=settings.test,
+            test_fraction=settings.test_fraction,
+            image_size=settings.image_size,
+            seed=seed,
+            **(window if kind.signals else {}),
+        )
 
 
 def _hold_out(source: Source, seed: int) -> tuple[Source, Source | None]:
@@ -295,19 +315,6 @@ def _hold_out(source: Source, seed: int) -> tuple[Source, Source | None]:
     if not source.classes or count > len(source) // 4:
         return source, None
     return split(source, test_fraction=count / len(source), seed=seed + 1)
-
-
-def find_hardware(whole: Config) -> Hardware:
-    """What the run computes on; a resumed run computes as it began."""
-    if "hardware" in whole.found:
-        return Hardware(**whole.found["hardware"])
-    settings = whole.settings
-    return detect(
-        device=settings.device,
-        precision=settings.precision,
-        threads=settings.threads,
-        loader_threads=settings.loader_threads,
-    )
 
 
 def in_trusted_precision(

@@ -15,8 +15,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from twofold import profiling
 from twofold.augment import Views, permutation
-from twofold.items import Items
+from twofold.items import Items, Order, Shuffled
 from twofold.networks.names import BatchNorm
 from twofold.objectives import Batch, Parts
 from twofold.positives import Groups, read
@@ -31,9 +32,10 @@ class Loader:
     """Turns step numbers into batches; a batch is a pure function of the step.
 
     Step `s` belongs to epoch `s // steps_per_epoch`; each epoch goes through the items once, in
-    an order drawn from (seed, epoch), and leaves out what does not fill a batch. Threads prepare
-    batches ahead and change nothing in them. Where positives are by group, it is the groups that
-    an epoch goes through and a batch counts, and index and label are the first view's.
+    an order drawn from (seed, epoch), of packed items their own, and leaves out what does not fill
+    a batch. Threads prepare batches ahead and change nothing in them. Where positives are by group,
+    it is the groups that an epoch goes through and a batch counts, and index and label are the
+    first view's.
 
     Args:
         items: Stored items `(n, channels, height, width)`.
@@ -47,6 +49,10 @@ class Loader:
         seed: Seed of the order.
         groups: Groups whose items are positives of each other; None where views are of one item.
         multiple: Batches of which an epoch has a multiple, and leaves out the others.
+        process: Which of several processes this is, from 0.
+        processes: How many share each batch, a divisor of its size; each gets as many in a row of
+            the order, so that their batches together are those of one.
+        layout: Order of the views' values in memory.
     """
 
     def __init__(
@@ -63,14 +69,20 @@ class Loader:
         seed: int,
         groups: Groups | None = None,
         multiple: int = 1,
+        process: int = 0,
+        processes: int = 1,
+        layout: torch.memory_format = torch.channels_last,
     ) -> None:
         self.items, self.labels, self.groups = items, labels, groups
         self.views, self.preprocess = views, preprocess
         self.batch_size, self.view_size = batch_size, view_size
-        self.device, self.threads, self.seed = device, threads, seed
+        self.device, self.threads, self.seed, self.layout = device, threads, seed, layout
         self.samples = len(items if groups is None else groups)
         self.steps_per_epoch = self.samples // (batch_size * multiple) * multiple
-        self._order: tuple[int, np.ndarray] | None = None
+        self.share = batch_size // processes
+        """Items of a batch that are this process's."""
+        self._skipped = process * self.share
+        self._order: tuple[int, Order] | None = None
 
     def batch(self, step: int) -> Batch:
         """The batch of `step`."""
@@ -109,31 +121,39 @@ class Loader:
     def _shown(self, step: int) -> tuple[int, np.ndarray]:
         """The epoch of a step and the items that its views show, `(batch,)` or `(batch, views)`."""
         epoch, position = divmod(step, self.steps_per_epoch)
-        chosen = self._epoch_order(epoch)[position * self.batch_size :][: self.batch_size]
+        first = position * self.batch_size + self._skipped
+        chosen = self._epoch_order(epoch)[first : first + self.share]
         index = np.sort(chosen)  # so that a memory map is read forwards
         return epoch, index if self.groups is None else self.groups.members(index, epoch)
 
     def _several(self, steps: range) -> list[Batch]:
-        return [self.batch(step) for step in steps]
+        with profiling.preparing():
+            return [self.batch(step) for step in steps]
 
     def _runs(self, start: int, stop: int) -> Iterator[range]:
         """Steps prepared in one go: small batches cost half as much when caches are warm."""
         while start < stop:
-            size = self.batch_size * self.views.num_values(self.view_size(start)) * 4
+            size = self.share * self.views.num_values(self.view_size(start)) * 4
             end = min(start + max(1, min(RUN_LONGEST, RUN_BYTES // size)), stop)
             yield range(start, end)
             start = end
 
-    def _epoch_order(self, epoch: int) -> np.ndarray:
-        order = self._order
-        if order is None or order[0] != epoch:
-            order = (epoch, permutation(self.samples, seed=self.seed, epoch=epoch))
-            self._order = order
-        return order[1]
+    def _epoch_order(self, epoch: int) -> Order:
+        known = self._order
+        if known is None or known[0] != epoch:
+            known = self._order = (epoch, self._new_order(epoch))
+        return known[1]
+
+    def _new_order(self, epoch: int) -> Order:
+        if not isinstance(self.items, Shuffled):
+            return permutation(self.samples, seed=self.seed, epoch=epoch)
+        firsts = None if self.groups is None else self.groups.firsts
+        size, steps = self.batch_size, self.steps_per_epoch
+        return self.items.order(size, steps, seed=self.seed, epoch=epoch, firsts=firsts)
 
     def _standardize(self, view: Tensor) -> Tensor:
         view = self.preprocess.standardize(view, out=view)
-        return view.to(memory_format=torch.channels_last)
+        return view.to(memory_format=self.layout)
 
 
 class Paired:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from twofold.adapters import Adapted
+from twofold.distributed import gather
 from twofold.errors import TwofoldError, unknown
 from twofold.gradient_cache import Features, check_norms, encode_parts
 from twofold.losses import info_nce, info_nce_bounds
@@ -302,7 +303,7 @@ class Aligned(nn.Module):
             shown = slice(start, start + views)
             part = replace(batch, views=batch.views[shown], draws=batch.draws[shown])
             encoded[side] = method.encoded(part)
-            embeddings.append(method.projected(encoded[side]))
+            embeddings.append(tuple(map(gather, method.projected(encoded[side]))))
         losses = {"across": self._across(*embeddings)}
         if self.weights:
             own = {side: self.sides[side].losses(encoded[side]) for side in self.weights}

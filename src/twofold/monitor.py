@@ -13,7 +13,7 @@ from twofold.domains import Source
 from twofold.evaluate import accuracy, features, health, knn, two_views
 from twofold.evaluate.health import EPOCH
 from twofold.hardware import Hardware
-from twofold.items import Items
+from twofold.items import Items, Shuffled, sampled
 from twofold.method import Method
 from twofold.positives import Groups, read
 from twofold.preprocess import Preprocess
@@ -128,6 +128,8 @@ def watched_items(source: Source) -> Source | None:
         >>> watched_items(Source(name="toy", items=items, ids="abc", labels=labels)).ids
         ('b', 'a', 'c')
     """
+    if isinstance(source.items, Shuffled):  # those far apart may have to be fetched first
+        source = _evenly(source, _BANK_ITEMS)
     if source.labels is None or source.classes or source.labels.ndim > 1:
         return None
     order = np.argsort(source.labels, kind="stable")
@@ -136,6 +138,4 @@ def watched_items(source: Source) -> Source | None:
 
 
 def _evenly(source: Source, count: int) -> Source:
-    if len(source) <= count:
-        return source
-    return source.take(np.linspace(0, len(source) - 1, count).astype(np.int64))
+    return source if len(source) <= count else source.take(sampled(source.items, count))

@@ -84,6 +84,12 @@ class Groups:
         """How many groups take part."""
         return len(self.names)
 
+    @property
+    def firsts(self) -> np.ndarray:
+        """The first item of each group, int64 `(groups,)`."""
+        by_group = self._items[np.argsort(self._number, kind="stable")]
+        return np.asarray(by_group[self._starts])
+
     def members(self, rows: np.ndarray, epoch: int) -> np.ndarray:
         """The items that the views of some groups show: int64 `(groups, views)`.
 

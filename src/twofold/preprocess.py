@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, overload
 
@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from twofold.clips import Clips, clips_of
 from twofold.errors import TwofoldError
-from twofold.items import Items
+from twofold.items import Items, Shuffled
 from twofold.spectrogram import Spectrogram
 
 _PIECE = 2**24  # values looked at together
@@ -279,10 +279,21 @@ def standardized(preprocess: Preprocess, items: Items, *, sample: int = 10_000) 
     """
     count = len(preprocess.mean)
     plain = replace(preprocess, mean=(0.0,) * count, std=(1.0,) * count)
-    step = max(1, len(items) // sample)
-    images = plain.standardize(plain.unit(items[::step][:sample]))
-    mean = images.mean(dim=(0, 2, 3), dtype=torch.float64)
-    std = images.to(torch.float64).var(dim=(0, 2, 3), unbiased=False).sqrt()
+    step = 1 if isinstance(items, Shuffled) else max(1, len(items) // sample)
+    index = np.arange(0, len(items), step)[:sample]
+    size = max(1, _PIECE // int(np.prod(items.shape[1:])))
+    pieces = [index[start : start + size] for start in range(0, len(index), size)]
+
+    def average(measured: Callable[[Tensor], Tensor]) -> Tensor:
+        """Of each channel, over the sample, of which one piece at a time is in memory."""
+        total = torch.zeros(count, dtype=torch.float64)
+        for piece in pieces:
+            images = plain.standardize(plain.unit(items[piece])).to(torch.float64)
+            total += measured(images).mean(dim=(0, 2, 3)) * (len(piece) / len(index))
+        return total
+
+    mean = average(lambda images: images)
+    std = average(lambda images: (images - mean.view(1, -1, 1, 1)).square_()).sqrt()
     std[std < 1e-6] = 1.0
     return replace(plain, mean=tuple(mean.tolist()), std=tuple(std.tolist()))
 
@@ -322,6 +333,8 @@ def _value_range(items: Items) -> tuple[float, float]:
 
 def _extremes(items: Items) -> tuple[float, float]:
     """The smallest and the largest value, found in pieces that fit in memory."""
+    if isinstance(items, Shuffled):
+        return items.extremes
     step = max(1, _PIECE // int(np.prod(items.shape[1:])))
     pieces = (items[start : start + step] for start in range(0, len(items), step))
     ends = [(float(piece.min()), float(piece.max())) for piece in pieces]

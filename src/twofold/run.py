@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import nn
 
+from twofold import distributed
 from twofold.assembly import build_views, find_groups
 from twofold.config import Config, change, load_config
 from twofold.display import Console
@@ -19,7 +20,14 @@ from twofold.domains.open import open_data
 from twofold.encoder import Encoder, load
 from twofold.errors import TwofoldError
 from twofold.evaluation import evaluate_encoder, keep, together
-from twofold.folder import CEILINGS, CONFIG, check_new, write_down
+from twofold.folder import (
+    CEILINGS,
+    CONFIG,
+    EVALUATION_SKIPPED,
+    check_new,
+    list_skipped,
+    write_down,
+)
 from twofold.hardware import detect
 from twofold.launch import open_config, start
 from twofold.proof import CEILING_EPOCHS, prove
@@ -55,6 +63,7 @@ class Run:
         whole = self.config
         return open_config(whole.data, whole.settings.seed, whole.recipe.domain)
 
+    @distributed.together()
     def evaluate(
         self,
         data: Any = None,
@@ -69,7 +78,8 @@ class Run:
         """Probes the frozen encoder, beside raw input and the untrained network.
 
         Writes `evaluation.json` (figures) and `evaluation.npz` (what the report draws), and
-        returns the figures. What other probes found before on the same items is kept.
+        returns the figures. What other probes found before on the same items is kept. Processes
+        of `torchrun` share the encoding; all find the same, and the first writes it.
 
         Args:
             data: What to judge it on, as `open_data` takes it; the run's own if None. Of a list of
@@ -89,6 +99,10 @@ class Run:
         given = data if isinstance(data, list | tuple) else [self.open() if data is None else data]
         how = {"domain": recipe.domain, "seed": settings.seed, **encoder.preprocess.window}
         sets = [open_data(one, **how) for one in given]
+        console = Console(quiet=quiet)
+        skipped = [unread for one in sets for unread in one.skipped]
+        writes = distributed.rank() == 0
+        console.notes(list_skipped(skipped, self.folder / EVALUATION_SKIPPED) if writes else ())
         found = evaluate_encoder(
             encoder,
             sets,
@@ -97,14 +111,14 @@ class Run:
             layer=layer,
             baselines=baselines,
             seed=settings.seed,
-            device=detect(device=settings.device).device,
-            console=Console(quiet=quiet),
+            device=distributed.own_device(detect(device=settings.device).device),
+            console=console,
             **options,
         )
         figures = together(sets, found)
-        if len(sets) == 1:
+        if len(sets) == 1 and writes:
             keep(self.folder, found[0])
-        else:
+        elif writes:
             write_down(self.folder, figures)
         return figures
 
@@ -172,6 +186,7 @@ def pretrain(
     out: str | Path,
     encoder: str | nn.Module | None = None,
     overwrite: bool = False,
+    profile: bool = False,
     quiet: bool = False,
     **changes: Any,
 ) -> Run:
@@ -184,6 +199,8 @@ def pretrain(
         out: Folder of the run; created.
         encoder: Name of an encoder, or a network with `num_features`.
         overwrite: Whether to replace a run that `out` already holds.
+        profile: Whether to find out what the run spends its time on: said at its end, and written
+            to `profile.json`.
         quiet: Whether to print nothing.
         **changes: `domain` (what kind of items; told from the data if not given), fields of
             `Recipe` (epochs, batch_size, optimizer, ...), of `Settings` (seed, device, precision,
@@ -214,7 +231,8 @@ def pretrain(
     folder = Path(out)
     check_new(folder, overwrite=overwrite)
     opened = None if named else open_config(whole.data, whole.settings.seed, domain, data)
-    start(whole, folder, data=opened, backbone=backbone, overwrite=overwrite, quiet=quiet)
+    with Console(quiet=quiet).profile(folder, on=profile):
+        start(whole, folder, data=opened, backbone=backbone, overwrite=overwrite, quiet=quiet)
     return Run(folder, opened, backbone, recipe)
 
 

@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 from twofold.config import Config, to_plain
 from twofold.errors import TwofoldError
 from twofold.folder import TRACKERS, flattened, write_atomically
-from twofold.train import Display
+from twofold.log import Display
 
 _PROJECT = "twofold"
 _NOT_MEASURED = {"kind", "step", "epoch", "elapsed"}

@@ -2,33 +2,28 @@
 
 from __future__ import annotations
 
-import json
-import signal
+import math
 import time
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
-from twofold import checkpoint, divergence
-from twofold.balance import Balancer, Weighing, build_balancer
+from twofold import checkpoint, divergence, profiling
+from twofold.balance import Balancer, build_balancer
 from twofold.choice import Choice
-from twofold.folder import (
-    CHECKPOINTS,
-    METRICS,
-    append,
-    read_metrics,
-    sound_metrics,
-    write_atomically,
-)
+from twofold.distributed import average_gradients, make_alike, mean, rank
+from twofold.folder import CHECKPOINTS
 from twofold.hardware import Hardware
+from twofold.interruption import Stop, interruptible
 from twofold.loader import Feed
+from twofold.log import Display, Log
 from twofold.method import Aligned, Method
+from twofold.normalization import across_processes
 from twofold.objectives import Batch
 from twofold.optim import build_optimizer, set_learning_rate
 from twofold.recipes import Recipe
@@ -36,19 +31,8 @@ from twofold.recipes import Recipe
 Learner = Method | Aligned
 """What is trained."""
 
-_FLUSH = 10  # steps between reading losses back from the device and writing them down
 _MOST_SKIPPED = 10  # steps of a run that may be left out: more are no accident
 _REMEDY = "lower --optimizer.learning-rate, lengthen --optimizer.warmup or use --precision float32"
-
-
-class Display(Protocol):
-    """What the loop tells whoever watches."""
-
-    def step(self, record: Mapping[str, Any]) -> None:
-        """A step that was written down."""
-
-    def epoch(self, record: Mapping[str, Any]) -> None:
-        """An epoch's online evaluation."""
 
 
 @dataclass(frozen=True)
@@ -73,26 +57,36 @@ def step(
     optimizer: torch.optim.Optimizer,
     hardware: Hardware,
     clip: float | None = None,
+    stop: Stop | None = None,
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """One update of the weights; returns the loss and that of each objective, detached.
 
-    With `clip` the gradient of all weights together is shortened to that length if it is longer.
+    Of several processes each has its share of the batch; gradients and what is returned are means
+    over all of them, and so is `stop` heard by all. With `clip` the gradient of all weights
+    together is shortened to that length if it is longer.
 
     Raises:
-        NotFiniteError: If a loss or gradient is not finite; no weight has moved.
+        NotFiniteError: If a loss or gradient is not finite, on any process; no weight has moved.
     """
-    with hardware.autocast():
+    with profiling.part(profiling.LOSSES), hardware.autocast():
         losses: dict[str, Tensor] = method(batch)
     optimizer.zero_grad()
-    total = balancer.backward(losses)
+    with profiling.part(profiling.BACKWARD):
+        total = balancer.backward(losses)
+        average_gradients(method.parameters())
     length = divergence.gradient_length(method.parameters())
-    both = torch.stack((total.detach(), length))  # one wait for the device, not two
-    if not divergence.finite([both]):
+    asked = torch.full_like(total, float(stop is not None and stop.asked))
+    total, asked, *each = mean(torch.stack((total.detach(), asked, *losses.values()))).detach()
+    first, asking, reached = torch.stack((total, asked, length)).tolist()  # one wait for the device
+    if not (math.isfinite(first) and math.isfinite(reached)):
         raise divergence.NotFiniteError
-    if clip is not None:
-        torch.nn.utils.clip_grads_with_norm_(method.parameters(), clip, length)
-    optimizer.step()
-    return total, {name: loss.detach() for name, loss in losses.items()}
+    if stop is not None:
+        stop.heard = asking > 0
+    with profiling.part(profiling.OPTIMIZER):
+        if clip is not None:
+            torch.nn.utils.clip_grads_with_norm_(method.parameters(), clip, length)
+        optimizer.step()
+    return total, dict(zip(losses, each, strict=True))
 
 
 def fit(
@@ -141,34 +135,33 @@ def fit(
         TwofoldError: If a loss, a gradient or a weight is not finite; the newest checkpoint is from
             before that.
     """
-    method.to(hardware.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    method.train()
+    make_ready(method, hardware)
     optimizer = build_optimizer(
         recipe.optimizer, method, fixed=method.fixed_rate(), shares=rate_shares or {}
     )
     peak = recipe.optimizer.peak(recipe.step_size)
     weights = recipe.loss_weights if weights is None else weights
-    balancer = _balancer(recipe, method, weights).to(hardware.device)
+    balancer = new_balancer(recipe, method, weights).to(hardware.device)
     steps = recipe.epochs * loader.steps_per_epoch
     choice = choice or Choice(folder, "last")
     course = _Course(method, optimizer, balancer, loader, folder, recipe, choice, display, steps)
     if not course.done and not_finite == "skip":
         course.save()  # there must be something to go back to
     saved_at, last = time.monotonic(), course.ended
-    with _interruptible() as interrupted, _threads(hardware.threads):
+    with interruptible() as stop, threads_of_torch(hardware.threads), course.profiled(hardware):
         while not last:
-            batch = next(course.batches)
+            batch = course.take()
             rate = recipe.optimizer.rate(course.done, steps=steps, batch_size=recipe.step_size)
             set_learning_rate(optimizer, rate, peak=peak)
+            # The same on all processes, which must agree on what they draw behind a gather.
             torch.manual_seed(seed * 1_000_003 + course.done)
             epoch, number = course.done // loader.steps_per_epoch, course.done + 1
             if number in course.left_out:
                 course.log.skip(epoch, course.left_out[number])
             else:
                 try:
-                    total, losses = step(
-                        method, batch, balancer, optimizer, hardware, recipe.optimizer.clip
-                    )
+                    clip = recipe.optimizer.clip
+                    total, losses = step(method, batch, balancer, optimizer, hardware, clip, stop)
                 except divergence.NotFiniteError:
                     torch.manual_seed(seed * 1_000_003 + course.done)
                     found = divergence.diagnose(method, batch, hardware, step=number, ids=ids)
@@ -176,17 +169,16 @@ def fit(
                     course.leave_out(found, not_finite)
                     continue
                 method.after_update(number / steps)
-                course.log.step(number, epoch, total, losses, rate, balancer.reading)
+                with profiling.part(profiling.LOG):
+                    course.log.step(number, epoch, total, losses, rate, balancer.reading)
 
             course.done = number
             epoch, left = divmod(number, loader.steps_per_epoch)
             if left == 0:
                 balancer.end_epoch()
             if left == 0 and monitor and (number == steps or epoch % monitor_every == 0):
-                course.log.flush()
-                record = course.log.epoch(number, epoch, monitor(method))
-                choice.consider(record, method)
-            last = course.ended or interrupted()
+                course.look(epoch, monitor)
+            last = course.ended or stop.due
             if last or time.monotonic() - saved_at > checkpoint_seconds:
                 course.save()
                 saved_at = time.monotonic()
@@ -224,7 +216,14 @@ class _Course:
         """Takes everything from the newest checkpoint, or the beginning."""
         state = self.method, self.optimizer, self.balancer
         self.done = checkpoint.restore(self.folder / CHECKPOINTS, *state)
-        self.log = Log(self.folder, self.done, self.method, self.recipe, self.display)
+        size = self.recipe.step_size
+        self.log = Log(
+            self.folder,
+            self.done,
+            batch_size=size,
+            bounds=self.method.bounds(size),
+            display=self.display,
+        )
         self.choice.recall()
         self.batches = self.loader.batches(self.done, self.steps)
 
@@ -233,8 +232,28 @@ class _Course:
         """Whether there is no step to take."""
         return self.done == self.steps or self.choice.exhausted
 
+    def profiled(self, hardware: Hardware) -> AbstractContextManager[None]:
+        """A block in which it is profiled, if anybody asked for that."""
+        methods = [one for one in self.method.modules() if isinstance(one, Method)]
+        return profiling.training([method.encoder for method in methods], hardware)
+
+    def take(self) -> Batch:
+        """The next batch."""
+        with profiling.part(profiling.VIEWS):
+            return next(self.batches)
+
+    def look(self, epoch: int, monitor: Callable[[Any], Mapping[str, Any]]) -> None:
+        """Writes down what the monitor makes of the weights after an epoch."""
+        with profiling.part(profiling.MONITOR):
+            self.log.flush()
+            record = self.log.epoch(self.done, epoch, monitor(self.method))
+            self.choice.consider(record, self.method)
+
+    @profiling.counted(profiling.CHECKPOINTS)
     def save(self) -> None:
         """Writes down the steps so far and saves a checkpoint, which holds numbers alone."""
+        if rank() > 0:
+            return
         self.log.flush()
         if not divergence.finite(self.method.parameters()):
             found = divergence.Divergence(self.done + 1, "weights")
@@ -256,7 +275,16 @@ class _Course:
         self.go_on()
 
 
-def _balancer(recipe: Recipe, method: Learner, weights: Mapping[str, float]) -> Balancer:
+def make_ready(method: Learner, hardware: Hardware) -> None:
+    """Brings a method where it is trained, the same on all processes."""
+    make_alike(method)
+    across_processes(method)
+    layout = hardware.layout
+    method.to(hardware.device, memory_format=layout)  # type: ignore[call-overload]
+    method.train()
+
+
+def new_balancer(recipe: Recipe, method: Learner, weights: Mapping[str, float]) -> Balancer:
     """What makes one update of the method's losses, gradients compared on weights they share."""
     names = list(method.objectives)
     return build_balancer(
@@ -269,128 +297,12 @@ def _balancer(recipe: Recipe, method: Learner, weights: Mapping[str, float]) -> 
     )
 
 
-class Log:
-    """`metrics.jsonl`: one line a step, one an epoch, one at the end.
-
-    Lines of steps after the checkpoint a run goes on from are dropped, for they come again.
-    """
-
-    def __init__(
-        self,
-        folder: Path,
-        start: int,
-        method: Learner,
-        recipe: Recipe,
-        display: Display | None,
-    ) -> None:
-        self.folder, self.display, self.recipe = folder, display, recipe
-        lines, damaged = sound_metrics(folder)
-        if damaged:
-            warnings.warn(f"{damaged} lines of {folder / METRICS} are damaged and go", stacklevel=3)
-        kept = [line for line in lines if line["step"] <= start and line["kind"] != "end"]
-        write_atomically(folder / METRICS, "".join(map(_line, kept)).encode())
-        self._elapsed = kept[-1]["elapsed"] if kept else 0.0
-        self._began = self._mark = time.monotonic()
-        self._pending: list[dict[str, Any]] = []
-        bounds = method.bounds(recipe.step_size)
-        self._bounds = {
-            "chance": {name: chance for name, (chance, _) in bounds.items()},
-            "floor": {name: floor for name, (_, floor) in bounds.items()},
-        }
-
-    def step(
-        self,
-        step: int,
-        epoch: int,
-        total: Tensor,
-        losses: Mapping[str, Tensor],
-        rate: float,
-        balance: Weighing,
-    ) -> None:
-        """Remembers a step; every few of them are read back from the device and written."""
-        record = {"kind": "step", "step": step, "epoch": epoch, "loss": total, "losses": losses}
-        self._pending.append(record | {"lr": rate, "balance": balance})
-        if len(self._pending) >= _FLUSH:
-            self.flush()
-
-    def flush(self) -> None:
-        """Writes down the steps remembered."""
-        if not self._pending:
-            return
-        records = []
-        for record in self._pending:
-            losses = {name: float(loss) for name, loss in record["losses"].items()}
-            balance = record.pop("balance").plain()
-            read = {"loss": float(record["loss"]), "losses": losses}
-            read |= {"balance": balance} if balance else {}
-            records.append(record | read | self._bounds)
-        now = time.monotonic()
-        rate = self.recipe.step_size * len(records) / max(now - self._mark, 1e-9)
-        self._mark, self._pending = now, []
-        for record in records:
-            self._write(record | {"images_per_s": round(rate, 1)})
-        if self.display:
-            self.display.step(records[-1] | {"images_per_s": rate})
-
-    def skip(self, epoch: int, found: divergence.Divergence) -> None:
-        """Writes down a step that was not taken, and why, after those before it."""
-        self.flush()
-        self._write({"kind": "skipped", "epoch": epoch, **vars(found)})
-
-    def epoch(self, step: int, epoch: int, measured: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Writes down what the monitor measured after an epoch, and returns the record."""
-        record = {"kind": "epoch", "epoch": epoch, "step": step, **measured}
-        self._write(record)
-        self._mark = time.monotonic()  # the monitor's time is not the training's
-        if self.display:
-            self.display.epoch(record)
-        return record
-
-    def end(self, step: int, parameters: int, chosen: Mapping[str, Any]) -> None:
-        """Writes down that the run is complete, and which epoch's encoder it ends with."""
-        rates = [
-            line["images_per_s"] for line in read_metrics(self.folder) if line["kind"] == "step"
-        ]
-        rate = sorted(rates)[len(rates) // 2] if rates else 0.0
-        record = {"kind": "end", "step": step, "images_per_s": rate, "parameters": parameters}
-        self._write(record | {"chosen": chosen})
-
-    def _write(self, record: Mapping[str, Any]) -> None:
-        elapsed = round(self._elapsed + time.monotonic() - self._began, 3)
-        append(self.folder / METRICS, _line({**record, "elapsed": elapsed}))
-
-
-def _line(record: Mapping[str, Any]) -> str:
-    return json.dumps(record) + "\n"
-
-
 @contextmanager
-def _threads(count: int) -> Iterator[None]:
+def threads_of_torch(count: int) -> Iterator[None]:
+    """A block in which that many threads compute."""
     before = torch.get_num_threads()
     torch.set_num_threads(count)
     try:
         yield
     finally:
         torch.set_num_threads(before)
-
-
-@contextmanager
-def _interruptible() -> Iterator[Callable[[], bool]]:
-    """Lets a first Ctrl-C (or SIGTERM) finish the step; a second one ends at once."""
-    asked = False
-
-    def ask(number: int, frame: object) -> None:
-        nonlocal asked
-        if asked:
-            raise KeyboardInterrupt
-        asked = True
-
-    try:
-        before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
-    except ValueError:  # not in the main thread: whoever runs there decides
-        before = {}
-    try:
-        yield lambda: asked
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -7,6 +7,7 @@ import sys
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import twofold
 from twofold.cli import main
@@ -194,3 +195,19 @@ for line in ("run --probes knm", "run --k 0", "timm/resnet18", "--embeddings f.n
         [sys.executable, "-c", program], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_files_that_cannot_be_read_are_counted_and_listed(place, capsys):
+    generator = np.random.default_rng(0)
+    for label in "ab":
+        (place / "images" / label).mkdir(parents=True)
+        for number in range(20):
+            pixels = generator.integers(0, 256, (8, 8), dtype=np.uint8)
+            Image.fromarray(pixels).save(place / "images" / label / f"{number}.png")
+    (place / "images" / "a" / "3.png").write_bytes(b"no image")
+    assert evaluate("run --data images --probes knn --no-baselines") == 0
+    said = "note: 1 file could not be read; see run/evaluation.skipped.tsv\n"
+    assert capsys.readouterr().err == said
+    assert (place / "run" / "evaluation.skipped.tsv").read_text().startswith("a/3.png\t")
+    assert evaluate("resnet-small --data images --probes knn --no-baselines") == 0
+    assert "note: 1 file could not be read: a/3.png (" in capsys.readouterr().err

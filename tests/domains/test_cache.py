@@ -1,4 +1,6 @@
 import os
+import subprocess
+import sys
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -75,3 +77,31 @@ def test_two_processes_may_build_at_once(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["target"]
     assert len({path.read_text() for path in (tmp_path / "target").iterdir()}) == 1
     assert len(list((tmp_path / "target").iterdir())) == 20
+
+
+def test_what_a_killed_process_had_begun_is_removed_by_the_next_but_not_what_is_being_built(
+    tmp_path,
+):
+    script = (
+        "import sys, time\n"
+        "from pathlib import Path\n"
+        "from twofold.domains.cache import publish\n"
+        "def build(folder):\n"
+        "    (folder / 'half').write_text('x')\n"
+        "    print('begun', flush=True)\n"
+        "    time.sleep(60)\n"
+        "publish(Path(sys.argv[1]), build)\n"
+    )
+    target = tmp_path / "abc"
+    command = [sys.executable, "-c", script, str(target)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as builder:
+        try:
+            assert builder.stdout.readline() == "begun\n"
+            publish(tmp_path / "other", lambda folder: None)
+            publish(target, lambda folder: (folder / "whole").write_text("y"))
+            assert [path.name for path in tmp_path.glob(".abc-*/half")] == ["half"]
+        finally:
+            builder.kill()
+    publish(target, lambda folder: (folder / "again").write_text("z"))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["abc", "other"]
+    assert [path.name for path in target.iterdir()] == ["whole"]

@@ -16,6 +16,7 @@ from twofold.domains import Data, split
 from twofold.domains.image import open_data
 from twofold.errors import TwofoldError
 from twofold.folder import read_metrics
+from twofold.interruption import Stop
 from twofold.studies import carry
 
 SMALL = {"encoder": "resnet-small", "width": 0.25, "batch_size": 16, "epochs": 1, "threads": 1}
@@ -132,23 +133,34 @@ def test_a_tenth_is_held_out_and_500_if_there_are_enough(items, held_out):
     assert not set(data.train.ids) & set(data.test.ids)
 
 
+class Stopping(Stop):
+    """Asks the second training to stop after some steps."""
+
+    def __init__(self, steps, asked):
+        super().__init__()
+        self.steps, self.trainings = steps, asked
+
+    @property
+    def due(self):
+        return len(self.trainings) == 2 and next(self.steps) > 5
+
+
 def test_a_study_goes_on_where_it_stopped(tmp_path, monkeypatch):
     """A run that ended is left alone, one that was half-way ends with the bits it would have."""
     expected = study(tmp_path / "whole", epochs=3)
 
-    real, asked = train._interruptible, []
+    real, asked = train.interruptible, []
 
     @contextmanager
     def stopping():
         with real():
             asked.append(0)
-            steps = iter(range(100))
-            yield lambda: len(asked) == 2 and next(steps) > 5
+            yield Stopping(iter(range(100)), asked)
 
-    monkeypatch.setattr(train, "_interruptible", stopping)
+    monkeypatch.setattr(train, "interruptible", stopping)
     with pytest.raises(KeyboardInterrupt):
         study(tmp_path / "cut", epochs=3)
-    monkeypatch.setattr(train, "_interruptible", real)
+    monkeypatch.setattr(train, "interruptible", real)
     first, second = (tmp_path / "cut" / "runs" / f"temperature={t},seed=0" for t in GRID[FIELD])
     before = (first / "encoder.safetensors").stat().st_mtime_ns
     assert 0 < read_metrics(second)[-1]["step"] < 12

@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import load_file
 
 import twofold
-from twofold import TwofoldError, train
+from twofold import TwofoldError, log
 from twofold.checkpoint import checkpoints, load_tensors
 from twofold.divergence import finite
 from twofold.folder import CHECKPOINTS, append, read_metrics
@@ -157,7 +157,7 @@ def test_metrics_cut_short_by_a_full_disk_are_written_again(tmp_path, monkeypatc
             raise OSError(28, "No space left on device", str(path))
 
     with monkeypatch.context() as patch:
-        patch.setattr(train, "append", full)
+        patch.setattr(log, "append", full)
         with pytest.raises(OSError, match=r"No space left on device: .*metrics\.jsonl"):
             pretrain(tmp_path / "full", SimCLR)
     twofold.resume(tmp_path / "full", data=IMAGES, recipe=recipe(SimCLR), quiet=True)

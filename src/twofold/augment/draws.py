@@ -23,6 +23,7 @@ _WORD = 0xFFFFFFFF  # the low 32 bits
 _MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
 _KEY_STEPS = (0x9E3779B9, 0xBB67AE85)
 _ROUNDS = 10
+_PIECE = 2**16  # samples whose words are held at once
 
 
 def philox(
@@ -156,8 +157,11 @@ def permutation(n: int, *, seed: int, epoch: int, stream: str = "permutation") -
         >>> sorted(permutation(5, seed=0, epoch=1).tolist())
         [0, 1, 2, 3, 4]
     """
-    sample = np.arange(n, dtype=np.int64)
     zero = np.zeros(1, dtype=np.int64)
     key = (seed, zlib.crc32(stream.encode()))
-    words = philox((sample, zero, zero + epoch, zero), key)
-    return np.argsort((words[0] << 31) ^ words[1], kind="stable")
+    drawn = np.empty(n, dtype=np.int64)
+    for start in range(0, n, _PIECE):  # the words of millions would fill the memory
+        sample = np.arange(start, min(start + _PIECE, n), dtype=np.int64)
+        words = philox((sample, zero, zero + epoch, zero), key)
+        drawn[start : start + _PIECE] = (words[0] << 31) ^ words[1]
+    return np.argsort(drawn, kind="stable")

@@ -98,7 +98,7 @@ def resample(images: Tensor, boxes: np.ndarray, matrix: np.ndarray, *, out: Tens
         matrix: From the view to the box, both [-1, 1], float64 `(n, 3, 3)`.
         out: Where the views go, `(n, channels, size, size)`.
     """
-    place = _to_pixels(boxes, matrix, out.shape[-1])
+    place = to_pixels(boxes, matrix, out.shape[-1])
     if images.shape == out.shape and (place == _STILL).all():
         out.copy_(images)
         return
@@ -241,7 +241,7 @@ def _sampled(images: Tensor, grid: Tensor) -> Tensor:
     return F.grid_sample(images, grid, padding_mode="border", align_corners=False)
 
 
-def _to_pixels(boxes: np.ndarray, matrix: np.ndarray, size: int) -> np.ndarray:
+def to_pixels(boxes: np.ndarray, matrix: np.ndarray, size: int) -> np.ndarray:
     """The matrices in pixels of view and image, measured from their corners: float64 `(n, 2, 3)`.
 
     Whole-pixel crops, flips and quarter turns at the same size come out exact.

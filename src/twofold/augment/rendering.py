@@ -44,7 +44,7 @@ def render(
     with _without_autocast(images.device.type):
         for some in _chunks(rendered):
             _move(augmentations, _cycled(images, some), part_of(draws, some), rendered[some])
-        for names in _chain(augmentations):
+        for names in chain(augmentations):
             _change({name: augmentations[name] for name in names}, rendered, draws)
     return rendered
 
@@ -53,19 +53,26 @@ def _move(
     augmentations: Mapping[str, Augmentation], images: Tensor, draws: Draws, views: Tensor
 ) -> None:
     """All changes of place as one matrix per sample, resampled once into `views`."""
-    height, width = images.shape[2:]
-    boxes = np.tile([0, 0, height, width], (len(images), 1))
-    matrix = np.tile(np.eye(3), (len(images), 1, 1))
+    boxes, matrix = placed(augmentations, draws, len(images), *images.shape[2:])
+    geometry.resample(images, boxes, matrix, out=views)
+    views.clamp_(0, 1)  # weights that sum to 1 but for rounding can overshoot by as much
+
+
+def placed(
+    augmentations: Mapping[str, Augmentation], draws: Draws, count: int, height: int, width: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Boxes and matrices, as `geometry.resample` reads them, of `count` samples."""
+    boxes = np.tile([0, 0, height, width], (count, 1))
+    matrix = np.tile(np.eye(3), (count, 1, 1))
     for name, augmentation in augmentations.items():
         if augmentation.stage == "crop":
             boxes = augmentation.box(draws[name], height, width)
         elif augmentation.stage == "geometry":
             matrix = matrix @ augmentation.matrix(draws[name])
-    geometry.resample(images, boxes, matrix, out=views)
-    views.clamp_(0, 1)  # weights that sum to 1 but for rounding can overshoot by as much
+    return boxes, matrix
 
 
-def _chain(augmentations: Mapping[str, Augmentation]) -> Iterable[list[str]]:
+def chain(augmentations: Mapping[str, Augmentation]) -> Iterable[list[str]]:
     """Names of what changes values in the order applied, members of a group together."""
     chain: dict[str, list[str]] = {}
     for stage in ("colour", "filter"):

@@ -47,8 +47,12 @@ class Blur(Augmentation):
 
     def render(self, images: Tensor, values: Values) -> Tensor:
         """See `filters.gaussian_blur`."""
-        side = max(3, int(images.shape[-1] * self.kernel) | 1)
+        side = self.side(images.shape[-1])
         return augment.filters.gaussian_blur(images, values["sigma"], side)
+
+    def side(self, size: int) -> int:
+        """Side of the kernel in pixels, for views of `size` pixels."""
+        return max(3, int(size * self.kernel) | 1)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from twofold.balance.balancer import Balancer
+from twofold.distributed import average_gradients, mean
 from twofold.errors import TwofoldError
 
 Weighting = Callable[[Tensor], Tensor]
@@ -76,7 +77,8 @@ class Aggregated(Balancer):
             losses: Each loss by name, scalars.
 
         Returns:
-            The sum of the losses times their fixed factors, a scalar, detached.
+            The sum of the losses times their fixed factors, the mean over processes, a scalar,
+            detached.
         """
         held = [weight.grad for weight in self._shared]
         scaled = [
@@ -91,13 +93,17 @@ class Aggregated(Balancer):
             weight.grad = combined if before is None else before + combined
         fixed = self.fixed.cpu().double()
         self.note(weights.to(self.fixed), gramian / torch.outer(fixed, fixed))
-        return torch.stack(scaled).sum().detach()
+        return mean(torch.stack(scaled).sum().detach())
 
     def _gradients(self, loss: Tensor, *, last: bool) -> list[Tensor]:
-        """The gradient of one loss on each shared weight; that on others is added to theirs."""
+        """The gradient of one loss on each shared weight, the mean over processes.
+
+        Those on other weights are added to theirs.
+        """
         for weight in self._shared:
             weight.grad = None
         loss.backward(retain_graph=not last)  # type: ignore[no-untyped-call]
+        average_gradients(self._shared)
         return [torch.zeros_like(w) if w.grad is None else w.grad for w in self._shared]
 
 

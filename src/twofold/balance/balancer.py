@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from twofold.distributed import mean
 from twofold.errors import unknown
 
 TINY = 1e-8  # what no divisor may be smaller than
@@ -99,22 +100,26 @@ class Balancer(nn.Module):
     def backward(self, losses: Mapping[str, Tensor]) -> Tensor:
         """Adds to the gradients, as `loss.backward()` does.
 
+        Losses that decide on factors are the means over processes, and so are the gradients that
+        are compared: all processes have the same factors.
+
         Args:
             losses: Each loss by name, scalars.
 
         Returns:
-            What was minimised, a scalar, detached.
+            What was minimised, the mean over processes, a scalar, detached.
         """
         raw = [losses[name] for name in self.names]
         gramian = self._measure(raw)
         scaled = torch.stack(raw) * self.fixed
+        seen = mean(scaled.detach())
         weights = self.weigh()
-        total = self.total(weights, scaled)
-        total.backward()  # type: ignore[no-untyped-call]
+        self.total(weights, scaled).backward()  # type: ignore[no-untyped-call]
+        total = self.total(weights, seen)
         if len(raw) > 1:
-            self.learn(scaled.detach() - self.floors, gramian)
+            self.learn(seen - self.floors, gramian)
         self.note(weights, gramian)
-        return total.detach()
+        return total
 
     def weigh(self) -> Tensor:
         """The factor `w_i` of each loss at this step, `(losses,)`."""
@@ -128,7 +133,8 @@ class Balancer(nn.Module):
         """Moves what the factors are made of, once the gradients have been filled.
 
         Args:
-            losses: Times their fixed factors and above their floors, `(losses,)`, detached.
+            losses: Times their fixed factors and above their floors, means over processes
+                `(losses,)`, detached.
             gramian: Inner products of the gradients of the losses before any factor,
                 `(losses, losses)`, if measured at this step.
         """
@@ -173,4 +179,5 @@ class Balancer(nn.Module):
                 for loss in raw
             ]
         )
+        gradients = mean(gradients)
         return gradients @ gradients.T

@@ -9,14 +9,13 @@ import torch
 from torch import Tensor
 
 from twofold.balance.balancer import TINY, Balancer
-from twofold.distributed import mean
 
 
 class DWA(Balancer):
     """For epoch e and T losses, `w = T softmax([L(e-1) / L(e-2)] / temperature)`.
 
-    `L(e)` is the mean of a loss over an epoch, and over processes, counted from its floor if that
-    is negative. All factors are 1 in the first two epochs, and where all losses fell as fast.
+    `L(e)` is the mean of a loss over an epoch, counted from its floor if that is negative. All
+    factors are 1 in the first two epochs, and where all losses fell as fast.
 
     Args:
         names: The losses.
@@ -59,7 +58,7 @@ class DWA(Balancer):
 
     def end_epoch(self) -> None:
         """Sets the factors of the next epoch."""
-        self.means = torch.stack([self.means[1], mean(self.sums / self.count)])
+        self.means = torch.stack([self.means[1], self.sums / self.count])
         self.sums, self.count = torch.zeros_like(self.sums), torch.zeros_like(self.count)
         before, after = self.means
         falls = after / before.clamp_min(TINY)

@@ -10,7 +10,6 @@ from torch import Tensor
 
 from twofold.balance.adam import Adam
 from twofold.balance.balancer import TINY, Balancer
-from twofold.distributed import mean
 
 _LEAST = 1e-3  # no factor falls below it before they are renormalised
 
@@ -30,7 +29,7 @@ class GradNorm(Balancer):
 
     Two departures from the paper: factors are clamped at 0.001 before they are scaled, for a step
     could make one negative, and losses with a negative floor are counted from it, for their ratio
-    to the first would mean nothing. Norms and losses are averaged over processes.
+    to the first would mean nothing.
 
     Args:
         names: The losses.
@@ -77,7 +76,6 @@ class GradNorm(Balancer):
         """One step of the factors towards the gradient norms they should bring about."""
         assert gramian is not None  # measured at each step
         norms = self.fixed * gramian.diagonal().sqrt()
-        losses, norms = mean(torch.stack([losses, norms])).unbind()
         self.initial = torch.where(self.initial.isnan(), losses, self.initial)
         left = losses / self.initial.clamp_min(TINY)
         pace = left / left.mean().clamp_min(TINY)

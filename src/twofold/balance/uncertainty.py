@@ -10,7 +10,6 @@ from torch import Tensor
 
 from twofold.balance.adam import Adam
 from twofold.balance.balancer import Balancer
-from twofold.distributed import mean
 
 
 class Uncertainty(Balancer):
@@ -18,8 +17,7 @@ class Uncertainty(Balancer):
 
     `s_i`, from 0, is the log of the variance that loss i is thought to have; where it settles,
     `s_i = log L_i`, every loss weighs `1 / (2 L_i)`. Losses with a negative floor are counted from
-    it, since the logarithm needs them positive; they are averaged over processes first. The `s_i`
-    move by an Adam of their own.
+    it, since the logarithm needs them positive. The `s_i` move by an Adam of their own.
 
     Args:
         names: The losses.
@@ -54,5 +52,5 @@ class Uncertainty(Balancer):
 
     def learn(self, losses: Tensor, gramian: Tensor | None) -> None:
         """One step down the slope `(1 - exp(-s_i) L_i) / 2`."""
-        slope = (1 - torch.exp(-self.log_variances) * mean(losses)) / 2
+        slope = (1 - torch.exp(-self.log_variances) * losses) / 2
         self.log_variances = self.adam.step(self.log_variances, slope)

@@ -175,12 +175,13 @@ def _how(flags: Evaluate) -> dict[str, Any]:
 def _show(figures: Mapping[str, Any], out: Path | None) -> int:
     """Prints figures of one set or of several, and writes them down if asked to."""
     from twofold.display import print_figures, print_transfer
+    from twofold.distributed import rank
 
     if "transfer" in figures:
         print_transfer(figures["transfer"])
     else:
         print_figures(figures)
-    if out is not None:
+    if out is not None and rank() == 0:
         out.write_text(json.dumps(figures, indent=2) + "\n")
         print(out)
     return 0

@@ -26,6 +26,8 @@ class Finetune:
     """Folder of the new run; created."""
     overwrite: bool = False
     """Replace a run that --out already holds."""
+    profile: bool = False
+    """Say at the end what the training spent its time on."""
 
 
 def main(args: list[str]) -> int:
@@ -43,14 +45,17 @@ def main(args: list[str]) -> int:
     out = required(flags.out, "--out", "the folder of the new run, e.g. runs/tuned")
     check_new(out, overwrite=flags.overwrite)
     whole = Config(recipe=flags.recipe, data=data, settings=flags.settings, tuning=flags.tuning)
-    return _tune(replace(whole, tuning=replace(flags.tuning, start=given)), out, flags.overwrite)
+    whole = replace(whole, tuning=replace(flags.tuning, start=given))
+    return _tune(whole, out, flags.overwrite, flags.profile)
 
 
-def _tune(whole: Config, folder: Path, overwrite: bool = False) -> int:
-    from twofold.display import print_reached
+def _tune(whole: Config, folder: Path, overwrite: bool = False, profile: bool = False) -> int:
+    from twofold.display import Console, print_reached
     from twofold.finetuning import tune
 
-    if not tune(whole, folder, overwrite=overwrite).finished:
+    with Console().profile(folder, on=profile):
+        finished = tune(whole, folder, overwrite=overwrite).finished
+    if not finished:
         return 130
     print_reached(folder, "finetune")
     return 0

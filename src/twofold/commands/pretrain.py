@@ -33,6 +33,8 @@ class Pretrain:
     """Folder of the run; created."""
     overwrite: bool = False
     """Replace a run that --out already holds."""
+    profile: bool = False
+    """Say at the end what the run spent its time on."""
 
 
 def main(args: list[str]) -> int:
@@ -52,10 +54,12 @@ def main(args: list[str]) -> int:
     out = required(flags.out, "--out", "the folder of the run, e.g. runs/a")
     check_new(out, overwrite=flags.overwrite)
     whole = Config(recipe=flags.recipe, data=flags.data, settings=flags.settings)
-    return _train(whole, out, flags.overwrite)
+    return _train(whole, out, flags.overwrite, flags.profile)
 
 
-def _train(whole: Config, folder: Path, overwrite: bool = False) -> int:
+def _train(whole: Config, folder: Path, overwrite: bool = False, profile: bool = False) -> int:
+    from twofold.display import Console
     from twofold.launch import start
 
-    return 0 if start(whole, folder, overwrite=overwrite).finished else 130
+    with Console().profile(folder, on=profile):
+        return 0 if start(whole, folder, overwrite=overwrite).finished else 130

@@ -8,7 +8,8 @@ import math
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -55,19 +56,54 @@ def publish(target: Path, build: Callable[[Path], None]) -> None:
     """Lets `build` fill a folder beside `target` and gives it that name once it is complete.
 
     Two processes that build the same target at once both succeed: the first to finish is kept.
+    What one that was killed had begun to build is removed by the next.
     """
     try:
-        partial = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}-"))
-        try:
+        with _building(target) as partial:
             build(partial)
-            partial.rename(target)
-        except OSError:
-            if not target.is_dir():  # not a lost race but a full or read-only disk
-                raise
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
+            try:
+                partial.rename(target)
+            except OSError:
+                if not target.is_dir():  # not a lost race but a full or read-only disk
+                    raise
     except OSError as error:
         raise _unwritable(target.parent, error) from None
+
+
+@contextmanager
+def _building(target: Path) -> Iterator[Path]:
+    """A folder to build in, locked as long as this process lives: the system lets go if it dies."""
+    with ExitStack() as leave:
+        with _lock(target.parent, wait=True):  # so that nobody takes ours for an abandoned one
+            for other in target.parent.glob(f".{target.name}-*"):
+                with _lock(other) as abandoned:
+                    if abandoned:
+                        shutil.rmtree(other, ignore_errors=True)
+            partial = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}-"))
+            leave.callback(shutil.rmtree, partial, ignore_errors=True)
+            leave.enter_context(_lock(partial))
+        yield partial
+
+
+@contextmanager
+def _lock(folder: Path, *, wait: bool = False) -> Iterator[bool]:
+    """A block with a folder locked, and whether it is: not if another process has the lock, nor
+    where the system has no such locks."""
+    try:
+        import fcntl
+    except ImportError:
+        yield False
+        return
+    opened = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(opened, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+            locked = True
+        except OSError:
+            locked = False
+        yield locked
+    finally:
+        os.close(opened)
 
 
 def damaged(folder: Path, error: Exception) -> TwofoldError:

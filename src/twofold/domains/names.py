@@ -14,6 +14,7 @@ from twofold.domains.domain import Domain
 from twofold.domains.image.domain import IMAGES
 from twofold.domains.image.names import IMAGE_SUFFIXES, NAMES
 from twofold.domains.jet.domain import JETS
+from twofold.domains.shard_index import is_shards, read_index
 from twofold.domains.trajectory.domain import TRAJECTORIES
 from twofold.errors import TwofoldError, unknown
 
@@ -72,6 +73,8 @@ def told(data: object) -> str:
         data = min(map(str, data)) if all(isinstance(one, str | Path) for one in data) else None
     if not isinstance(data, str | Path) or data in NAMES:
         return "image"
+    if is_shards(data):
+        return read_index(data).domain
     path = Path(data).expanduser()
     file = _first_file(path) if path.is_dir() else path
     if file is None or file.suffix.lower() not in _SUFFIXES:
@@ -106,6 +109,9 @@ def _told_by(path: Path) -> str:
 def _told_by_hdf5(path: Path) -> str:
     import h5py
 
+    from twofold.domains.damage import check_texts
+
+    check_texts(path)
     with h5py.File(path, "r") as file:
         if (said := str(file.attrs.get("domain", ""))) in DOMAINS:
             return said

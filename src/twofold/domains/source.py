@@ -12,7 +12,7 @@ import numpy as np
 
 from twofold.domains.cache import new_items
 from twofold.errors import TwofoldError
-from twofold.items import Items, Selectable
+from twofold.items import Items, Selectable, Shuffled
 
 _CHUNK_BYTES = 64 * 2**20
 _FINGERPRINT_ITEMS = 1000
@@ -68,7 +68,8 @@ class Source:
                     f"'{self.name}' has {len(values)} {what} for {count} items; "
                     "there must be one for each item"
                 )
-        _check_unique(self.name, self.ids)
+        if not isinstance(self.items, Shuffled):  # it was checked when they were packed
+            _check_unique(self.name, self.ids)
         if self.labels is not None:
             _check_labels(self.name, self.labels, self.label_names)
 
@@ -104,19 +105,24 @@ class Source:
         beyond 2 GiB into a nameless file in the cache folder, which goes when the items go.
         """
         chosen = np.asarray(index, dtype=np.int64)
+        packed, together = isinstance(self.items, Shuffled), _are_neighbours(chosen)
+        run = slice(int(chosen[0]), int(chosen[-1]) + 1) if together else slice(0)
+        some = run if together else chosen
         return replace(
             self,
-            items=_rows(self.items, chosen),
-            ids=tuple(self.ids[i] for i in chosen),
-            labels=None if self.labels is None else self.labels[chosen],
-            groups=None if self.groups is None else self.groups[chosen],
-            times=None if self.times is None else self.times[chosen],
+            items=_rows(self.items, chosen, together),
+            # Packed ids are left where they are, as long as they can be.
+            ids=self.ids[run] if packed and together else tuple(self.ids[i] for i in chosen),
+            labels=None if self.labels is None else self.labels[some],
+            groups=None if self.groups is None else self.groups[some],
+            times=None if self.times is None else self.times[some],
         )
 
     def fingerprint(self) -> str:
         """Sixteen hex digits that change with the shape, type, labels, groups, times or contents.
 
-        Contents are read at up to 1000 evenly spaced items, so that it stays quick on large sets.
+        Contents are read at up to 1000 evenly spaced items, so that it stays quick on large sets;
+        of packed items their digest is taken.
 
         Example:
             >>> zeros = Source(name="a", items=np.zeros((2, 1, 4, 4)), ids=("a", "b"))
@@ -126,6 +132,9 @@ class Source:
         """
         digest = hashlib.blake2b(digest_size=8)
         digest.update(f"{self.items.shape} {self.items.dtype.name}".encode())
+        if isinstance(self.items, Shuffled):
+            digest.update(self.items.digest.encode())
+            return digest.hexdigest()
         count = min(len(self), _FINGERPRINT_ITEMS)
         for i in np.linspace(0, len(self) - 1, count).round().astype(np.int64):
             digest.update(np.ascontiguousarray(self.items[i]).tobytes())
@@ -188,6 +197,8 @@ def split(source: Source, *, test_fraction: float = 0.2, seed: int = 0) -> tuple
 
     Each id is hashed with the seed and the smallest hashes are the test set, so an item's side
     does not depend on the order of the items. Where there are groups, whole groups are divided.
+    Packed items were put in the order of such hashes when they were packed: the first are the test
+    set, whatever the seed.
 
     Args:
         source: What to divide.
@@ -209,27 +220,56 @@ def split(source: Source, *, test_fraction: float = 0.2, seed: int = 0) -> tuple
     """
     if not 0 < test_fraction < 1:
         raise TwofoldError(f"test_fraction is {test_fraction}; it must be in (0, 1)")
+    if isinstance(source.items, Shuffled):
+        first = _first_items(source, test_fraction)
+        return source.take(np.arange(first, len(source))), source.take(np.arange(first))
     keys = source.ids if source.groups is None else [str(group) for group in source.groups]
-    distinct = sorted(set(keys), key=lambda key: _hash(seed, key))
+    distinct = sorted(set(keys), key=lambda key: id_hash(seed, key))
     if len(distinct) < 2:
-        what = "item" if source.groups is None else "group"
-        raise TwofoldError(f"'{source.name}' has one {what}; a split needs at least two")
-    count = min(max(1, round(test_fraction * len(distinct))), len(distinct) - 1)
-    held_out = set(distinct[:count])
+        raise _indivisible(source)
+    held_out = set(distinct[: _held_out(len(distinct), test_fraction)])
     is_test = np.array([key in held_out for key in keys])
     return source.take(np.flatnonzero(~is_test)), source.take(np.flatnonzero(is_test))
 
 
-def _hash(seed: int, key: str) -> bytes:
+def _first_items(source: Source, test_fraction: float) -> int:
+    """How many of the first items are a share of the items, or of the groups, all of each."""
+    groups = source.groups
+    ends = np.arange(1, len(source) + 1)
+    if groups is not None:  # the items of each lie together
+        ends = ends[np.append(groups[1:] != groups[:-1], True)]
+    if len(ends) < 2:
+        raise _indivisible(source)
+    return int(ends[_held_out(len(ends), test_fraction) - 1])
+
+
+def _held_out(count: int, test_fraction: float) -> int:
+    """How many of some items or groups are held out: one at least, and not all."""
+    return min(max(1, round(test_fraction * count)), count - 1)
+
+
+def _indivisible(source: Source) -> TwofoldError:
+    what = "item" if source.groups is None else "group"
+    return TwofoldError(f"'{source.name}' has one {what}; a split needs at least two")
+
+
+def id_hash(seed: int, key: str) -> bytes:
+    """Sixteen bytes that put ids, or groups, in a random order."""
     # File names need not be valid Unicode; surrogateescape gives their bytes back.
     text = f"{seed}:{key}".encode("utf-8", "surrogateescape")
     return hashlib.blake2b(text, digest_size=16).digest()
 
 
-def _rows(items: Items, index: np.ndarray) -> Items:
+def _are_neighbours(index: np.ndarray) -> bool:
+    if not len(index) or index[0] < 0:
+        return False
+    return bool(np.array_equal(index, index[0] + np.arange(len(index))))
+
+
+def _rows(items: Items, index: np.ndarray, together: bool) -> Items:
     if isinstance(items, Selectable):
         return items.select(index)
-    if len(index) and index[0] >= 0 and np.array_equal(index, index[0] + np.arange(len(index))):
+    if together:
         some: Items = items[index[0] : index[-1] + 1]
         return some
     row_bytes = items.dtype.itemsize * int(np.prod(items.shape[1:]))

@@ -12,6 +12,7 @@ from twofold.clips import Clips, joined
 from twofold.domains import Data, Source
 from twofold.errors import unknown
 from twofold.items import Items as Stored
+from twofold.items import Shuffled
 
 Part = Literal["all", "train", "test"]
 
@@ -21,8 +22,8 @@ _PARTS = ("all", "train", "test")
 class Items:
     """Items of one part of some data, or of both, by their place in the order they are written in.
 
-    Both parts of an array that was split come in the order of the array; otherwise the training
-    items come first. Only the items that are asked for are read.
+    Both parts of an array that was split come in the order of the array; otherwise, and if they
+    are packed, the training items come first. Only the items that are asked for are read.
 
     Args:
         data: The items.
@@ -125,8 +126,10 @@ class Items:
 
 def _stored_order(sources: Sequence[Source]) -> np.ndarray:
     """Where to find each item of an array that was split; as they come if it is another source."""
+    as_they_come = np.arange(sum(map(len, sources)))
+    if any(isinstance(source.items, Shuffled) for source in sources):
+        return as_they_come
     ids = [name for source in sources for name in source.ids]
-    as_they_come = np.arange(len(ids))
     if not all(name.isdecimal() for name in ids):
         return as_they_come
     numbers = np.array([int(name) for name in ids])

@@ -98,7 +98,7 @@ def write_embeddings(
     facts = {"recipe": recipe, "encoder": encoder_digest(encoder), "route": route, "layer": layer}
     origin = _digest([facts, items.fingerprint, part, precision])
     shards = Shards(out, origin, count=len(items), dim=reading.num_features)
-    with together():
+    with together("the same command goes on from there"):
         try:
             with encoding(encoder, reading, precision=precision, device=device) as encode:
                 _fill(shards, items, encode, batch_size=batch_size, progress=progress)

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from twofold.clips import Clips
+from twofold.distributed import complete, rank, shares
 from twofold.errors import TwofoldError, unknown
 from twofold.items import Items
 
@@ -34,7 +35,8 @@ def features(
     """Features of `items`, in evaluation mode and without gradients.
 
     Afterwards every submodule is in the mode it was in, the encoder is on the device it was on,
-    and no parameter or buffer has changed.
+    and no parameter or buffer has changed. Processes that are together encode a share of the
+    batches each, and all of them get all features.
 
     Args:
         encoder: Maps a batch to features `(batch, num_features)`.
@@ -44,7 +46,7 @@ def features(
         batch_size: Items encoded at a time, > 0.
         precision: `float32`, or `bf16` to let the encoder compute under autocast.
         device: Where to compute; where the encoder is if None.
-        progress: Called after each batch with the number of items encoded so far.
+        progress: Called after each batch with the number of items encoded so far, by this process.
 
     Returns:
         Float32 features `(n, num_features)` in memory, on the CPU.
@@ -63,18 +65,18 @@ def features(
         raise TwofoldError(f"batch_size is {batch_size}; it must be > 0")
     if len(items) == 0:
         raise TwofoldError("there are no items to encode; give at least one")
-    result = torch.empty(0)
+    parts, result = shares(len(items), batch_size), torch.empty(0)
+    own = parts[rank()]
     with encoding(encoder, preprocess, precision=precision, device=device) as encode:
-        for start in range(0, len(items), batch_size):
-            some = slice(start, start + batch_size)
+        for start in range(own.start, own.stop, batch_size):
+            some = slice(start, min(start + batch_size, own.stop))
             encoded = encode(items.select(some) if isinstance(items, Clips) else items[some])
-            stop = start + len(encoded)
-            if start == 0:
+            if start == own.start:
                 result = torch.empty(len(items), encoded.shape[1])
-            result[start:stop] = encoded
+            result[some] = encoded
             if progress is not None:
-                progress(stop)
-    return result
+                progress(some.stop - own.start)
+    return complete(result, parts)
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from numbers import Real
 from typing import Any, Literal, NamedTuple
 
 from twofold.errors import unknown
@@ -208,12 +209,23 @@ def certainly_best(name: str, figures: Sequence[Mapping[str, Any] | None]) -> in
 
 
 def figures_of(metrics: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
-    """The figures of one probe in `evaluation.json`, without its words and its protocol."""
-    return {
-        name: figure
-        for name, figure in metrics.items()
-        if isinstance(figure, Mapping) and "ci95" in figure
-    }
+    """The figures of one probe in `evaluation.json`, without its words and its protocol.
+
+    Example:
+        >>> list(figures_of({"accuracy": {"value": 0.5, "ci95": [0.4, 0.6]}, "auc": {"ci95": []}}))
+        ['accuracy']
+    """
+    return {name: figure for name, figure in metrics.items() if _is_figure(figure)}
+
+
+def _is_figure(found: Any) -> bool:
+    """Whether it has a value, and an interval or none: files may have been changed by anyone."""
+    if not isinstance(found, Mapping) or "ci95" not in found:
+        return False
+    ends = () if found["ci95"] is None else found["ci95"]
+    if not isinstance(ends, list | tuple) or len(ends) not in (0, 2):
+        return False
+    return all(isinstance(number, Real) for number in (found.get("value"), *ends))
 
 
 def learned_figures(probes: Mapping[str, Any]) -> dict[tuple[str, str], Mapping[str, Any]]:

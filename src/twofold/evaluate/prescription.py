@@ -16,7 +16,7 @@ from twofold.erasure import Eraser, fit_eraser
 from twofold.evaluate.decode import Decoded, decode
 from twofold.evaluate.features import frozen
 from twofold.evaluate.similarity import Similarity, similarity
-from twofold.items import Items
+from twofold.items import Items, Shuffled
 from twofold.preprocess import Preprocess
 from twofold.reading import Readings
 
@@ -257,7 +257,8 @@ def blinded(
 
 def _part(items: Items, half: int, count: int) -> Items:
     """At most `count` items of one random half of them."""
-    order = permutation(len(items), seed=0, epoch=0)[half::2]
+    near = 2 * count if isinstance(items, Shuffled) else len(items)
+    order = permutation(min(near, len(items)), seed=0, epoch=0)[half::2]
     part: Items = items[np.sort(order[:count])]
     return part
 

@@ -14,6 +14,7 @@ from twofold.objectives.objective import (
     check_positive,
     check_several,
     check_widths,
+    places,
     projected_members,
 )
 
@@ -67,11 +68,8 @@ class ConservNet(Objective):
 
     def loss(self, heads: Any, batch: Encoded) -> Tensor:
         """The noise-variance loss, over the batches of all processes."""
-        import torch
-
         assert batch.encode is not None  # a method gives it
-        moved = self._moved(torch.cat(batch.views[: self.members]))
-        noisy = batch.encode(moved).chunk(self.members)
+        noisy = batch.encode(self._moved(batch)).chunk(self.members)
         return losses.noise_variance(
             projected_members(heads, batch.features[: self.members]),
             projected_members(heads, noisy),
@@ -84,10 +82,15 @@ class ConservNet(Objective):
         del batch_size, known
         return self.noise_weight * self.spread, 0.0
 
-    def _moved(self, views: Tensor) -> Tensor:
-        """Each view, moved in a direction of its own."""
+    def _moved(self, batch: Encoded) -> Tensor:
+        """Each view, moved in a direction of its own; whichever process it is on, in the same."""
         import torch
 
-        step = torch.randn_like(views).flatten(1)
-        length = self.reach * torch.rand(len(views), 1, device=views.device)
-        return views + (length * torch.nn.functional.normalize(step)).view_as(views)
+        from twofold.distributed import world_size
+
+        views = torch.stack(batch.views[: self.members])
+        whole, own = (self.members, world_size() * len(batch)), places(batch).to(views.device)
+        step = views.new_empty(*whole, *views.shape[2:]).normal_()[:, own].flatten(2)
+        length = self.reach * views.new_empty(*whole, 1).uniform_()[:, own]
+        moved = views + (length * torch.nn.functional.normalize(step, dim=2)).view_as(views)
+        return moved.flatten(0, 1)

@@ -67,27 +67,31 @@ class Distill(Objective):
         import torch
         from torch.nn import functional as F
 
+        from twofold.losses.embeddings import full_precision
+
         assert batch.known.teacher is not None  # `heads` saw to it
         with torch.no_grad():
-            taught = batch.known.teacher(batch.views[0]).float()
+            taught = batch.known.teacher(batch.views[0])
+        head = heads.regressor if "regressor" in heads else heads.classifier
+        logits, taught = full_precision(head(batch.features[0]), taught)
         if "regressor" in heads:
-            return F.mse_loss(heads.regressor(batch.features[0]).float(), taught)
-        logits = heads.classifier(batch.features[0]).float()
+            return F.mse_loss(logits, taught)
         wanted = torch.softmax(taught / self.temperature, dim=1)
         return self.temperature**2 * F.cross_entropy(logits / self.temperature, wanted)
 
 
 def _supervision(heads: Any, batch: Encoded) -> Tensor:
-    """The supervised loss of the items that have labels; 0 if none has."""
+    """The supervised loss of the items that have labels, of all processes; 0 if none has."""
     import torch
 
-    features, labelled = batch.features[0], batch.known.labelled
+    from twofold.distributed import gather
+
     assert batch.labels is not None
-    rows = torch.ones(len(batch), dtype=torch.bool) if labelled is None else labelled[batch.index]
+    features, labels, index = map(gather, (batch.features[0], batch.labels, batch.index))
+    labelled = batch.known.labelled
+    rows = torch.ones(len(index), dtype=torch.bool) if labelled is None else labelled[index]
     if not rows.any():
         return 0 * features.sum()
     there = rows.to(features.device)
-    part = replace(
-        batch, features=(features[there],), labels=batch.labels[there], index=batch.index[rows]
-    )
+    part = replace(batch, features=(features[there],), labels=labels[there], index=index[rows])
     return Supervised().loss(heads, part)

@@ -44,18 +44,23 @@ class Forget(Objective):
         return frozenset({self.augmentation})
 
     def loss(self, heads: Any, batch: Encoded) -> Tensor:
-        """The dependence in the batch, all views together."""
+        """The dependence in the batches of all processes, all views together."""
         import numpy as np
         import torch
         from torch.nn import functional as F
 
+        from twofold.distributed import gather
+        from twofold.losses.embeddings import full_precision
+
         del heads
         target = batch.known.target(self.augmentation)
         drawn = [target.columns(batch.draws[view][self.augmentation]) for view in self.views]
-        features = torch.cat([batch.features[view] for view in self.views]).float()
+        (features,) = full_precision(
+            gather(torch.cat([batch.features[view] for view in self.views]))
+        )
         directions = F.normalize(features - features.mean(dim=0), dim=1)
         squares = (2 - 2 * directions @ directions.T).clamp(min=0)
-        columns = torch.from_numpy(np.concatenate(drawn)).to(features.device)
+        columns = gather(torch.from_numpy(np.concatenate(drawn))).to(features)
         kernel = _centred(torch.exp(-squares / squares.detach().median()))
         other = _centred(columns @ columns.T)
         dependence: Tensor = (kernel * other).sum() / (kernel.norm() * other.norm()).clamp(min=1e-8)

@@ -13,6 +13,7 @@ from twofold.objectives.objective import (
     Objective,
     check_positive,
     check_widths,
+    order,
     projected,
 )
 
@@ -71,7 +72,7 @@ class InfoNCE(Objective):
         first, second = projected(heads, batch)
         if self.negatives == "queue":
             loss = self._contrast(first, second, heads.queue.rows.clone())
-            heads.queue.push(second.detach())
+            heads.queue.push(second.detach()[order(batch)])
             return loss
         forwards = self._contrast(first, second, self.negatives)
         return (forwards + self._contrast(second, first, self.negatives)) / 2

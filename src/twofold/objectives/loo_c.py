@@ -78,15 +78,13 @@ class LooC(Objective):
         from torch.nn import functional as F
 
         from twofold.distributed import gather
+        from twofold.losses.embeddings import unit_rows
 
         spaces = [heads.projector, *(heads[f"projector_{name}"] for name in self.augmentations)]
         total = []
         for space, projector in enumerate(spaces):
             views = (0, 1) if space == 0 else self.reads
-            query, *keys = (
-                F.normalize(gather(projector(batch.features[view])).float(), dim=1)
-                for view in views
-            )
+            query, *keys = unit_rows(*(gather(projector(batch.features[view])) for view in views))
             own = torch.stack([(query * key).sum(dim=1) for key in keys], dim=1)
             others = query @ keys[space].T
             others.fill_diagonal_(-torch.inf)

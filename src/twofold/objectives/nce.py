@@ -15,6 +15,7 @@ from twofold.objectives.objective import (
     Objective,
     check_positive,
     check_widths,
+    places,
 )
 
 if TYPE_CHECKING:
@@ -76,18 +77,22 @@ class NCE(Objective):
     def loss(self, heads: Any, batch: Encoded) -> Tensor:
         """Binary NCE of the first views, which are then remembered."""
         import torch
-        from torch.nn import functional as F
 
-        memory, index = heads.memory, batch.index.to(heads.memory.rows.device)
-        embeddings = F.normalize(heads.projector(batch.features[0]).float(), dim=1)
+        from twofold.distributed import gather, mean
+        from twofold.losses.embeddings import unit_rows
+
+        memory, index = heads.memory, gather(batch.index).to(heads.memory.rows.device)
+        (embeddings,) = unit_rows(heads.projector(batch.features[0]))
         drawn = torch.randint(len(memory.rows), (len(index), self.noise), device=index.device)
+        own, drawn = batch.index.to(index.device), drawn[places(batch)]
         with torch.autocast(embeddings.device.type, enabled=False):
-            positive = (embeddings * memory.rows[index]).sum(dim=1) / self.temperature
+            positive = (embeddings * memory.rows[own]).sum(dim=1) / self.temperature
             noise = torch.einsum("bd,bmd->bm", embeddings, memory.rows[drawn]) / self.temperature
             if not memory.normaliser:
-                memory.normaliser.copy_(losses.nce_normaliser(noise, items=len(memory.rows)))
+                found = losses.nce_normaliser(noise, items=len(memory.rows))
+                memory.normaliser.copy_(mean(found))
             loss = losses.nce(positive, noise, items=len(memory.rows), normaliser=memory.normaliser)
-        memory.blend(index, embeddings.detach(), momentum=self.momentum)
+        memory.blend(index, gather(embeddings.detach()), momentum=self.momentum)
         return loss
 
     def bounds(self, batch_size: int, known: Known | None = None) -> tuple[float, float]:

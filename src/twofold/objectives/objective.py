@@ -186,6 +186,23 @@ def projected_members(heads: Any, features: Iterable[Tensor]) -> Tensor:
     return torch.stack([gather(heads.projector(view)) for view in features])
 
 
+def order(batch: Batch) -> Tensor:
+    """Sorts the rows of all processes by the numbers of their items, `(world_size * batch,)`.
+
+    For what depends on which row is beside which: so it depends on no process.
+    """
+    from twofold.distributed import gather
+
+    return gather(batch.index).argsort(stable=True)
+
+
+def places(batch: Batch) -> Tensor:
+    """The places of this process's rows in that order, `(batch,)`."""
+    from twofold.distributed import rank, world_size
+
+    return order(batch).argsort().chunk(world_size())[rank()]
+
+
 def check_positive(owner: Objective, *fields: str) -> None:
     """Refuses a number that is not > 0.
 

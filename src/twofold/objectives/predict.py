@@ -113,13 +113,15 @@ class Predict(Objective):
         """The mean over augmentations and views."""
         import torch
 
+        from twofold.losses.embeddings import full_precision
+
         features = [batch.features[view] for view in self.views]
         draws = [batch.draws[view] for view in self.views]
         if self.compare == "difference":
             features, draws = [torch.cat(features, dim=1)], [draws[0], draws[1]]
-        outputs = heads.predictor(torch.cat(features)).float()
+        (outputs,) = full_precision(heads.predictor(torch.cat(features)))
         targets = self._targets(batch.known)
-        parts = outputs.split([target.num_outputs for target in targets], dim=1)
+        parts = torch.split(outputs, [target.num_outputs for target in targets], dim=1)
         losses = [
             prediction_loss(part, self._values(target, draws).to(part.device), target.kind)
             for part, target in zip(parts, targets, strict=True)
@@ -164,6 +166,9 @@ def prediction_loss(outputs: Tensor, values: Tensor, kind: str) -> Tensor:
     """
     from torch.nn import functional as F
 
+    if kind == "classes":
+        return F.cross_entropy(outputs, values)
+    values = values.to(outputs)
     if kind == "binary":
         return F.binary_cross_entropy_with_logits(outputs[:, 0], values)
-    return F.cross_entropy(outputs, values) if kind == "classes" else F.mse_loss(outputs, values)
+    return F.mse_loss(outputs, values)

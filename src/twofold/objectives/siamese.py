@@ -13,6 +13,7 @@ from twofold.objectives.objective import (
     Known,
     Objective,
     check_widths,
+    order,
     projected,
 )
 
@@ -53,7 +54,7 @@ class Siamese(Objective):
 
     def loss(self, heads: Any, batch: Encoded) -> Tensor:
         """The cross-entropy of same and other pairs, over the batches of all processes."""
-        first, second = projected(heads, batch)
+        first, second = (view[order(batch)] for view in projected(heads, batch))
         return losses.same_orbit(first, second, heads.logit.weight, heads.logit.bias)
 
     def bounds(self, batch_size: int, known: Known | None = None) -> tuple[float, float]:

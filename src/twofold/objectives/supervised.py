@@ -63,12 +63,15 @@ class Supervised(Objective):
         import torch
         from torch.nn import functional as F
 
+        from twofold.losses.embeddings import full_precision
+
         assert batch.labels is not None  # `heads` saw to it
         features = torch.cat(batch.features)
         if "classifier" in heads:
             labels = batch.labels.repeat(len(batch.features))
-            logits = heads.classifier(features).float()
+            (logits,) = full_precision(heads.classifier(features))
             return F.cross_entropy(logits, labels, label_smoothing=self.label_smoothing)
         head, targets = heads.regressor, batch.labels.reshape(len(batch), -1)
         standard = (targets - head.target_mean) / head.target_std
-        return F.mse_loss(head(features).float(), standard.repeat(len(batch.features), 1))
+        (numbers,) = full_precision(head(features))
+        return F.mse_loss(numbers, standard.to(numbers).repeat(len(batch.features), 1))

@@ -3,6 +3,7 @@ from . import conservation as conservation
 from . import imagenet as imagenet
 from . import names as names
 from . import prescribed as prescribed
+from . import short as short
 from . import small as small
 from .cifar import barlow_twins_cifar as barlow_twins_cifar
 from .cifar import byol_cifar as byol_cifar
@@ -45,6 +46,7 @@ from .prescribed import mt_slvr as mt_slvr
 from .prescribed import mt_split as mt_split
 from .recipe import Recipe as Recipe
 from .recipe import Word as Word
+from .short import simclr_short as simclr_short
 from .small import barlow_twins as barlow_twins
 from .small import byol as byol
 from .small import distill as distill

@@ -7,11 +7,12 @@ from inspect import signature
 
 from twofold.domains.names import domain_by_name
 from twofold.errors import TwofoldError, unknown
-from twofold.recipes import cifar, conservation, imagenet, prescribed, small
+from twofold.recipes import cifar, conservation, imagenet, prescribed, short, small
 from twofold.recipes.recipe import Recipe
 
 _FUNCTIONS = (
     small.simclr,
+    short.simclr_short,
     small.simclr_v2,
     small.info_nce,
     small.nce,

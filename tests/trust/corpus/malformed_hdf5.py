@@ -50,6 +50,13 @@ def _turned(share: float) -> Callable[[bytes], bytes]:
     return change
 
 
+def _endless(held: bytes) -> bytes:
+    """Texts of which the first, with its 16 bytes of header, takes 2^64 bytes, which HDF5 counts
+    as none: it looks for the second there, again and again."""
+    size = held.index(b"GCOL") + 24
+    return held[:size] + (2**64 - 16).to_bytes(8, "little") + held[size + 8 :]
+
+
 def _linked(at: Path) -> None:
     with h5py.File(at / "other.h5", "w") as other:
         other["images"] = _SOUND
@@ -160,6 +167,13 @@ REFUSED = [
         _of(images=_SOUND, labels=np.array([b"\xff\xfe"] * 10)),
         "x.h5.*codec can't decode|UTF-8",
         _LABELS,
+    ),
+    _h5(
+        "of texts that have no end",
+        _of(images=_SOUND, labels=["cat", "dog"] * 5),
+        "reading them does not end",
+        _LABELS,
+        change=_endless,
     ),
     _h5(
         "of more classes than are named",

@@ -87,6 +87,13 @@ def _text_bomb() -> bytes:
 
 WHOLE = {form: packed(form) for form in _FORMATS}
 DEEP_PNG = packed("png", GREY.astype(np.uint16) * 257)
+_CIRCLE = bytes.fromhex(
+    "49492a00080000000e000001040001000000080000000101040001000000080000ffffffffffffff020002"
+    "01030001000000100000000301030001000000080000000601030001000000010000000e01020012000000"
+    "b60000001101040001000000000100001501030001000000adadadadadadadad0100000008000000170104"
+    "0001000000790000001a01050001000000d80000001b01050001000000e000000028010300010000000100"
+    "0000310102000c000000e80000000000"
+)  # its second directory lies in its first and names itself as the next
 _DEEP_TIFF = tiff(GREY.astype(np.uint16) * 257)
 _SOLID = zlib.compressobj(9)
 
@@ -155,6 +162,7 @@ SKIPPED = [
         "bad.tif",
     ),
     Skipped("tiff of 2^32 x 2^32", _bytes(small_tiff(2**32 - 1, 2**32 - 1)), ".", "bad.tif"),
+    Skipped("tiff whose pages go in a circle", _bytes(_CIRCLE), "pixels", "bad.tif"),
     Skipped("tiff of no height", _bytes(small_tiff(8, 0)), ".", "bad.tif"),
     Skipped(
         "tiff whose pixels lie behind its end",

@@ -67,6 +67,7 @@ REFUSED = [
         npy(header="{'descr': '|u1', 'fortran_order': False}"),
         _UNREAD,
     ),
+    _raw("whose header has a key of bytes", npy(header=_HEADER.format(", b'x': 1")), _UNREAD),
     _raw("whose header says more", npy(header=_HEADER.format(", 'more': 1")), _UNREAD),
     _raw("whose header is 3,000 brackets deep", npy(header="[" * 3000), _UNREAD),
     _raw("whose header is 9,000 signs deep", npy(header="-" * 9000 + "1"), _UNREAD),

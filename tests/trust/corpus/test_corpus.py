@@ -25,6 +25,7 @@ from PIL import Image
 
 import twofold
 from twofold.cli import main
+from twofold.domains import damage
 from twofold.domains.open import open_data
 from twofold.errors import TwofoldError
 
@@ -80,6 +81,7 @@ def surroundings(monkeypatch, tmp_path):
     """Whatever an input may plant in the working folder, or leave in the cache, is its own."""
     monkeypatch.setenv("OMP_WAIT_POLICY", "passive")
     monkeypatch.setenv("TWOFOLD_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(damage, "_PATIENCE", 8)
     (tmp_path / "work").mkdir()
     monkeypatch.chdir(tmp_path / "work")
 

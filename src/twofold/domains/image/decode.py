@@ -11,7 +11,7 @@ from twofold.errors import TwofoldError
 
 if TYPE_CHECKING:
     from PIL.Image import Image
-    from tifffile import TiffFile
+    from tifffile import TiffFile, TiffPage, TiffPageSeries
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
@@ -100,11 +100,14 @@ def _read_with_pillow(file: IO[bytes], size: int) -> np.ndarray:
         channels = _channels(opened)
         # A JPEG decoder can halve big photos for free; twice the size leaves the antialiasing exact
         opened.draft(opened.mode, (2 * size, 2 * size))
-        image: Image.Image = ImageOps.exif_transpose(opened)
+        ImageOps.exif_transpose(opened, in_place=True)
+        image: Image.Image = opened
         if image.has_transparency_data:
             image = image.convert("RGBA")
             image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-        image = image.convert("L" if channels == 1 else "RGB")
+        mode = "L" if channels == 1 else "RGB"
+        if image.mode != mode:  # it would be copied
+            image = image.convert(mode)
         return np.asarray(_square(image, size)).reshape(size, size, channels)
 
 
@@ -144,7 +147,7 @@ def _tiff_header(file: IO[bytes]) -> Header:
     import tifffile
 
     with tifffile.TiffFile(file) as tiff:
-        page, series = tiff.pages.first, tiff.series[0]
+        page, series = _first(tiff)
         if series.axes not in ("YX", "YXS", "SYX", "CYX"):
             raise TwofoldError(f"several images in one file (axes {series.axes}); one is read")
         if page.bitspersample > 8 and (page.bitspersample != 16 or series.dtype != np.uint16):
@@ -161,6 +164,15 @@ def _tiff_header(file: IO[bytes]) -> Header:
         else:
             channels = 3  # palette, CMYK, YCbCr or Lab
         return Header(sizes["Y"], sizes["X"], channels, page.bitspersample == 16)
+
+
+def _first(tiff: TiffFile) -> tuple[TiffPage, TiffPageSeries]:
+    """The first page, and the first series, once it is known where the pages end.
+
+    Without, tifffile goes round and round in pages of which a later one names an earlier as next.
+    """
+    len(tiff.pages)
+    return tiff.pages.first, tiff.series[0]
 
 
 def _check_pixels(width: int, height: int) -> None:
@@ -199,7 +211,7 @@ def _read_tiff(file: IO[bytes], size: int) -> np.ndarray:
     if not header.deep and header.channels in (1, 3):
         return _read_with_pillow(file, size)
     with tifffile.TiffFile(file) as tiff:
-        page, series = tiff.pages.first, tiff.series[0]
+        page, series = _first(tiff)
         try:
             pixels = series.asarray()
         except ValueError as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from twofold.domains.audio.names import AUDIO_SUFFIXES
+from twofold.domains.shard_index import is_shards, is_url, need_fsspec
 from twofold.errors import TwofoldError, nearest, unknown
 
 NAMES: dict[str, str] = {
@@ -19,7 +20,9 @@ IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp")
 
 def check_data(data: str) -> None:
     """Refuses what is neither a name nor a path that can be opened."""
-    if data not in NAMES:
+    if is_url(data):
+        need_fsspec(data)
+    elif data not in NAMES and not is_shards(data):
         existing_path(data)
 
 
