@@ -4,7 +4,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 RUN := runs/demo
 
-.PHONY: venv demo test test-fast lint docs bench bench-methods bench-prescription bench-mt-slvr bench-few-labels bench-jets bench-conserved bench-cross-modal bench-emoji bench-audio torture clean
+.PHONY: venv demo test test-fast lint docs bench bench-methods bench-time bench-prescription bench-mt-slvr bench-few-labels bench-jets bench-conserved bench-cross-modal bench-emoji bench-audio torture clean
 
 venv: .venv/ready
 
@@ -40,12 +40,24 @@ bench: .venv/ready .venv-bench/ready
 	$(BIN)/python benchmarks/losses.py
 	$(BIN)/python benchmarks/knn.py
 	$(BIN)/python benchmarks/step.py
+	$(BIN)/python benchmarks/ways.py
+	$(BIN)/python benchmarks/decode.py
+	$(BIN)/python benchmarks/speed.py
+	$(BIN)/python benchmarks/memory.py
+	$(BIN)/python benchmarks/parity.py
+	$(BIN)/python benchmarks/scale.py
 	$(BIN)/python benchmarks/precision.py
+	$(BIN)/python benchmarks/goals.py
 
 # Ten methods and four of lightly's, three seeds of three CPU minutes each; it may be stopped and
 # goes on where it was.
 bench-methods: .venv/ready .venv-bench/ready
 	$(BIN)/python benchmarks/methods.py --peers lightly --jobs 2
+
+# How long SimCLR takes to be as good as lightly's after ten minutes, on gray and coloured images,
+# and what each part of the recipe for short budgets is worth; it goes on, too.
+bench-time: .venv/ready .venv-bench/ready
+	$(BIN)/python benchmarks/time_to_accuracy.py --alone --jobs 2
 
 # What each word does to each of eight augmentations, and the worked example; it goes on, too.
 bench-prescription: .venv/ready

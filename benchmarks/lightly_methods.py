@@ -1,4 +1,4 @@
-"""Trains a method as a user of lightly would, for `benchmarks/methods.py` to judge.
+"""Trains a method as a user of lightly would, for `methods.py` and `time_to_accuracy.py` to judge.
 
     PYTHONPATH=src .venv-bench/bin/python benchmarks/lightly_methods.py simclr --images train.npy \\
         --steps 500 --seed 0 --precision bf16 --out encoder.pt
@@ -8,8 +8,8 @@ docs/source/getting_started/benchmarks/cifar10_benchmark.py ("the script" below)
 is not says whose it is. Heads are lightly's, at the widths of twofold's small recipes, and the
 network is twofold's. In three things this is kinder than the script: the cosine goes by steps, not
 by epochs of which the budget pays but a few; losses are computed in float32 under bf16, too; and
-weights are channels-last. Images stay PIL images of mode L. Saturation, hue and random grayscale
-would leave them as they are, so they are switched off rather than paid for.
+weights are channels-last. Gray images stay PIL images of mode L. Saturation, hue and random
+grayscale would leave them as they are, so they are switched off rather than paid for.
 
 Prints the CPU seconds of all steps, loading and augmentation included, as JSON. `--calibrate`
 trains a few steps first, so that what is done once does not count.
@@ -44,7 +44,7 @@ WARM_UP = 6  # steps before a calibration counts
 
 
 class Images(Dataset):
-    """Gray images as PIL images, each turned into views when it is asked for."""
+    """Images as PIL images, each turned into views when it is asked for."""
 
     def __init__(self, items: np.ndarray, transform: nn.Module) -> None:
         self.items, self.transform = items, transform
@@ -58,19 +58,24 @@ class Images(Dataset):
 
 def build_transform(method: str, items: np.ndarray) -> nn.Module:
     """The script's views of small images, without blur; crops keep lightly's default scales."""
+    colours = items.reshape(-1, channels(items))
     shared = {
-        "input_size": items.shape[-1],
+        "input_size": items.shape[2],
         "gaussian_blur": 0.0,
-        "cj_sat": 0.0,
-        "cj_hue": 0.0,
-        "random_gray_scale": 0.0,
-        "normalize": {"mean": [items.mean() / 255], "std": [items.std() / 255]},
+        "normalize": {"mean": colours.mean(0) / 255, "std": colours.std(0) / 255},
     }
+    if items.ndim == 3:
+        shared |= {"cj_sat": 0.0, "cj_hue": 0.0, "random_gray_scale": 0.0}
     if method == "simclr":
         return SimCLRTransform(**shared, cj_strength=0.5)  # brightness and contrast 0.4
     if method == "simsiam":
         return SimSiamTransform(**shared)
     return BYOLTransform(BYOLView1Transform(**shared), BYOLView2Transform(**shared))
+
+
+def channels(items: np.ndarray) -> int:
+    """Of gray images `(n, height, width)` or colour images `(n, height, width, 3)`."""
+    return 1 if items.ndim == 3 else items.shape[3]
 
 
 class SimCLR(nn.Module):
@@ -194,7 +199,7 @@ def main() -> None:
     """Trains what the arguments say, writes the encoder's weights and prints the CPU seconds."""
     parser = argparse.ArgumentParser()
     parser.add_argument("method", choices=METHODS)
-    parser.add_argument("--images", type=Path, required=True, help=".npy, (n, height, width) uint8")
+    parser.add_argument("--images", type=Path, required=True, help=".npy, uint8, channels last")
     parser.add_argument("--steps", type=int, required=True)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--precision", choices=["bf16", "float32"], default="float32")
@@ -204,7 +209,7 @@ def main() -> None:
     torch.set_num_threads(1)
     torch.manual_seed(options.seed)
     items = np.load(options.images)
-    encoder = build_encoder("resnet-small", channels=1, image_size=items.shape[-1])
+    encoder = build_encoder("resnet-small", channels=channels(items), image_size=items.shape[2])
     model = METHODS[options.method](encoder).to(memory_format=torch.channels_last)
     if options.calibrate:
         train(model, items, options.method, WARM_UP, options.precision)

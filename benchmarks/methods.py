@@ -106,7 +106,8 @@ def cost(recipe: str, data: Data, folder: Path) -> dict[str, float]:
 def carry_out_peer(work: Work, method: str, data: Data, folder: Path) -> dict[str, Any]:
     """The same for lightly: it trains in an environment of its own and is judged in this one."""
     train = data.train
-    np.save(folder / "images.npy", train.items[:, 0])
+    images = np.moveaxis(np.asarray(train.items), 1, -1)
+    np.save(folder / "images.npy", images[..., 0] if train.channels == 1 else images)
     found = {
         "--images": folder / "images.npy",
         "--steps": work.length or PEER_STEPS,
