@@ -13,6 +13,7 @@ FLOORS = {
     "errors": 0,
     "items": 0,
     "plain": 0,
+    "allocation": 0,
     # what stands alone: numbers, networks, files
     "folder": 1,
     "clips": 1,

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from contextlib import redirect_stdout
 from importlib import import_module
 
+from twofold.allocation import keep_memory
 from twofold.errors import TwofoldError, printable, unknown
 
 COMMANDS = (
@@ -108,6 +109,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def _work(command: str, args: list[str]) -> int:
     """The exit status of a command; of the processes of `torchrun` the first speaks for all."""
+    keep_memory()
     if os.environ.get("WORLD_SIZE", "1") == "1":
         return _main(command, args)
 

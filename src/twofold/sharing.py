@@ -8,6 +8,7 @@ from functools import wraps
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
+from twofold.allocation import keep_memory
 from twofold.config import Config
 from twofold.distributed import of_first, own_device, together, world_size
 from twofold.hardware import Hardware, detect
@@ -22,6 +23,7 @@ def by_all(begin: Begin) -> Begin:
 
     @wraps(begin)
     def begin_together(whole: Config, folder: Path, **given: Any) -> Outcome:
+        keep_memory()
         with together(f"`twofold {whole.command} --resume {folder}` goes on"):
             return begin(whole, folder, **given)
 
