@@ -30,6 +30,7 @@ from twofold.balance import Weighted
 from twofold.distributed import rank, together, wait_for_all, world_size
 from twofold.folder import write_atomically
 from twofold.hardware import Hardware
+from twofold.losses.tiles import SHARED_PAIRS
 from twofold.method import Method
 from twofold.networks import build_encoder
 from twofold.normalization import across_processes
@@ -82,11 +83,11 @@ class Costs(NamedTuple):
     flops: float
     """Of the encoder and the head: forwards, and twice that backwards."""
     loss: float
-    """Operations of NT-Xent, which every process takes over all pairs."""
+    """Operations of NT-Xent, whose pairs processes share once there are many."""
     gradients: float
     """Bytes sent to average the gradients."""
     embeddings: float
-    """Bytes sent to gather all embeddings, and the gradients of them."""
+    """Bytes sent to gather all embeddings, the gradients of them, and what is found of pairs."""
     norms: float
     """Bytes sent for BatchNorm over all processes."""
 
@@ -106,17 +107,21 @@ def costs(network: Network, batch: int, processes: int) -> Costs:
 
     With B items in V views on W processes, P parameters, embeddings of D numbers and F operations
     to encode a view: 3 F V B / W for the network; 4 (V B)^2 D for the loss, whose similarities are
-    computed twice, one triangle each time, and multiplied with the rows of either side; an
-    all-reduce of n bytes sends 2 n (W - 1) / W, an all-gather of n bytes in all n (W - 1) / W.
+    computed twice, one triangle each time, and multiplied with the rows of either side: by each
+    process, or, of 4 million pairs or more, shared by all for one more all-reduce of its gradient
+    and an all-gather of its sums; an all-reduce of n bytes sends 2 n (W - 1) / W, an all-gather of
+    n bytes in all n (W - 1) / W.
     """
     rows, share = VIEWS * batch, (processes - 1) / processes
     gathered = NUMBER * rows * network.dim
     moments = 2 * NUMBER * network.channels
+    shared = rows**2 >= SHARED_PAIRS and processes > 1
+    exchanged = share * (2 * gathered + processes * NUMBER * rows) if shared else 0.0
     return Costs(
         flops=3 * network.flops * rows / processes,
-        loss=4 * rows**2 * network.dim,
+        loss=4 * rows**2 * network.dim / (processes if shared else 1),
         gradients=2 * share * NUMBER * network.parameters,
-        embeddings=share * gathered + 2 * share * gathered,
+        embeddings=share * gathered + 2 * share * gathered + exchanged,
         norms=(processes - 1) * moments + 2 * share * moments,
     )
 

@@ -183,11 +183,21 @@ def mean(values: Tensor) -> Tensor:
         >>> mean(torch.tensor([1.0, 3.0])).tolist()  # a single process has it already
         [1.0, 3.0]
     """
+    return total_of(values) / world_size() if world_size() > 1 else values
+
+
+def total_of(values: Tensor) -> Tensor:
+    """The sum over all ranks of a tensor of any shape, the same on each; not differentiable.
+
+    Example:
+        >>> total_of(torch.tensor([1.0, 3.0])).tolist()  # a single process has it already
+        [1.0, 3.0]
+    """
     if world_size() == 1:
         return values
-    total = values.detach().clone()
+    total = values.detach().clone(memory_format=torch.contiguous_format)
     distributed.all_reduce(total)
-    return total / world_size()
+    return total
 
 
 def average_gradients(parameters: Iterable[Tensor]) -> None:
@@ -260,9 +270,7 @@ class _Gathered(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Tensor:
-        total = gradient.clone(memory_format=torch.contiguous_format)
-        distributed.all_reduce(total)
-        return total.chunk(world_size())[rank()]
+        return total_of(gradient).chunk(world_size())[rank()]
 
 
 def _running() -> bool:

@@ -351,7 +351,7 @@ class Aligned(nn.Module):
 
     def _across(self, *embeddings: tuple[Tensor, ...]) -> Tensor:
         """Each item finds its partner among the items of the other source, view by view."""
-        contrast = partial(info_nce, temperature=self.temperature)
+        contrast = partial(info_nce, temperature=self.temperature, shared=True)
         both = [contrast(z, w) + contrast(w, z) for z, w in zip(*embeddings, strict=True)]
         return torch.stack(both).mean() / 2
 

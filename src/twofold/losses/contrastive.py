@@ -32,7 +32,9 @@ class Bounds(NamedTuple):
     floor: float
 
 
-def nt_xent(first: Tensor, second: Tensor, *, temperature: float = 0.5) -> Tensor:
+def nt_xent(
+    first: Tensor, second: Tensor, *, temperature: float = 0.5, shared: bool = False
+) -> Tensor:
     """Contrasts each view with its partner against every other row of the batch.
 
     With `u` the L2-normalised rows of both views (2B of them), `s_ij = <u_i, u_j> / temperature`
@@ -48,6 +50,7 @@ def nt_xent(first: Tensor, second: Tensor, *, temperature: float = 0.5) -> Tenso
         second: Embeddings of the second views `(batch, dim)`; row i shows the item of `first[i]`.
         temperature: Divides the cosine similarities; > 0. The paper uses 0.1 for ImageNet, 0.5
             for CIFAR-10.
+        shared: Whether all processes have these embeddings and share the work, as objectives do.
 
     Returns:
         A scalar, between the floor and (for a collapsed batch) the chance of `nt_xent_bounds`.
@@ -72,7 +75,7 @@ def nt_xent(first: Tensor, second: Tensor, *, temperature: float = 0.5) -> Tenso
         (rows,) = cosine.prepare(torch.cat([first, second]))
         positive = cosine.of_partners(*rows.chunk(2)).repeat(2)
         partners = (-len(first), 0, len(first))
-        negative = log_sum_exp(rows, similarity=cosine, without=partners)
+        negative = log_sum_exp(rows, similarity=cosine, without=partners, shared=shared)
         return _surprise(positive, negative)
 
 
@@ -103,6 +106,7 @@ def info_nce(
     temperature: float,
     similarity: Similarity = "cosine",
     negatives: Literal["cross", "all"] | Tensor = "cross",
+    shared: bool = False,
 ) -> Tensor:
     """Finds each query's own key among those of other items: one direction, from query to key.
 
@@ -124,6 +128,7 @@ def info_nce(
         negatives: `N(i)`: "cross", the batch - 1 other keys; "all", the other queries too,
             2 * batch - 2 in total; or a queue of embeddings `(entries, dim)`, which alone are the
             negatives and receive no gradient.
+        shared: Whether all processes have these embeddings and share the work, as objectives do.
 
     Returns:
         A scalar >= the floor of `info_nce_bounds`; its chance for a collapsed batch.
@@ -154,13 +159,13 @@ def info_nce(
         if isinstance(negatives, Tensor):
             _check_queue(negatives, query.shape[1])
             query, key, queue = compare.prepare(query, key, negatives.detach())
-            negative = log_sum_exp(query, queue, similarity=compare)
+            negative = log_sum_exp(query, queue, similarity=compare, shared=shared)
         else:
             _check_batch_negatives(negatives, len(query))
             query, key = compare.prepare(query, key)
-            negative = log_sum_exp(query, key, similarity=compare, without=(0,))
+            negative = log_sum_exp(query, key, similarity=compare, without=(0,), shared=shared)
             if negatives == "all":
-                own = log_sum_exp(query, similarity=compare, without=(0,))
+                own = log_sum_exp(query, similarity=compare, without=(0,), shared=shared)
                 negative = torch.logaddexp(negative, own)
         return _surprise(compare.of_partners(query, key), negative)
 

@@ -21,6 +21,7 @@ def sup_con(
     *,
     temperature: float,
     variant: Literal["out", "in"] = "out",
+    shared: bool = False,
 ) -> Tensor:
     """Contrasts each row with all rows of its class against every other row.
 
@@ -41,6 +42,7 @@ def sup_con(
         temperature: Divides the similarities; > 0. The published code uses 0.1.
         variant: Whether positives are averaged "out" of the logarithm, which the paper prefers,
             or "in" it.
+        shared: Whether all processes have these embeddings and share the work, as objectives do.
 
     Returns:
         A scalar >= 0.
@@ -73,14 +75,18 @@ def sup_con(
     cosine = Cosine(temperature)
     with torch.autocast(embeddings.device.type, enabled=False):
         (rows,) = cosine.prepare(embeddings)
-        against = log_sum_exp(rows, similarity=cosine, without=(0,))[anchors]
+        against = log_sum_exp(rows, similarity=cosine, without=(0,), shared=shared)[anchors]
         if variant == "out":
             # Similarities are linear in the other row: those to a class are one to its sum.
             sums = rows.new_zeros(len(members), rows.shape[1]).index_add(0, names, rows)
             agreement = cosine.of_partners(rows, sums[names] - rows)[anchors] / count[anchors]
         else:
             alike = log_sum_exp(
-                rows[anchors], similarity=cosine, without=(0,), labels=names[anchors]
+                rows[anchors],
+                similarity=cosine,
+                without=(0,),
+                labels=names[anchors],
+                shared=shared,
             )
             agreement = alike - count[anchors].to(alike.dtype).log()
         return (against - agreement).sum() / len(embeddings)

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
+from twofold.distributed import gather, rank, total_of, world_size
 from twofold.losses.similarities import Similarity
+
+SHARED_PAIRS = 2**22
+"""Similarities that take longer than to exchange what is found of them."""
 
 # With so many similarities or fewer it is no slower to let autograd keep them, by
 # `python benchmarks/losses.py --crossover`; the triangle of a symmetric matrix is half the work.
@@ -27,6 +32,7 @@ def log_sum_exp(
     similarity: Similarity,
     without: tuple[int, ...] = (),
     labels: Tensor | None = None,
+    shared: bool = False,
 ) -> Tensor:
     """For each row, what it is similar to: `log sum_k exp s(row_i, other_k)`.
 
@@ -40,6 +46,8 @@ def log_sum_exp(
         similarity: The measure, and its temperature.
         without: Diagonals that are left out of the sums: `k = i + offset` for each offset.
         labels: Of the rows `(n,)`; sums are over rows of the same label. Without `others` alone.
+        shared: Whether all processes ask for the same, and are to share the tiles where there are
+            many. The gradient is whole on each.
 
     Returns:
         `(n,)`; no sum may be empty.
@@ -53,11 +61,11 @@ def log_sum_exp(
 
     Reference: Cheng et al., 2024, arXiv:2410.17243, who stream the losses of CLIP.
     """
-    comparison = _Comparison(similarity, others is None, without, labels)
-    if others is None and len(rows) ** 2 <= _DENSE_SYMMETRIC:
-        return comparison.dense(rows, rows)
-    if others is not None and len(rows) * len(others) <= _DENSE:
-        return comparison.dense(rows, others)
+    pairs = len(rows) * len(rows if others is None else others)
+    shared = shared and pairs >= SHARED_PAIRS and world_size() > 1
+    comparison = _Comparison(similarity, others is None, without, labels, shared)
+    if pairs <= (_DENSE_SYMMETRIC if others is None else _DENSE):
+        return comparison.dense(rows, rows if others is None else others)
     total: Tensor = _Streamed.apply(rows, others, comparison)
     return total
 
@@ -85,8 +93,15 @@ class _Comparison(NamedTuple):
     """Whether rows are compared with one another."""
     without: tuple[int, ...]
     labels: Tensor | None
+    shared: bool = False
+    """Whether each process takes some of the tiles."""
 
     def tiles(self, rows: Tensor, others: Tensor) -> Iterator[_Tile]:
+        """Those of this process."""
+        found = self._tiles(rows, others)
+        return islice(found, rank(), None, world_size()) if self.shared else found
+
+    def _tiles(self, rows: Tensor, others: Tensor) -> Iterator[_Tile]:
         """All of the matrix, or what is on and above its diagonal if it is symmetric."""
         size = _TILE if rows.device.type == "cpu" else _GPU_TILE
         height = min(len(rows), size)
@@ -150,7 +165,8 @@ class _Streamed(torch.autograd.Function):
                     total[part] += values.sum(dim=dim)
                 else:
                     total[part] = torch.logaddexp(total[part], values.logsumexp(dim=dim))
-        return total.log() if bounded else total
+        total = total.log() if bounded else total
+        return gather(total).view(-1, len(rows)).logsumexp(dim=0) if comparison.shared else total
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
@@ -178,4 +194,7 @@ class _Streamed(torch.autograd.Function):
                 mirror = to_rows if tile.mirrored else to_others
                 if mirror is not None:
                     mirror[tile.columns] += gradient(weights.mT, second, first)
+        if ctx.comparison.shared:
+            to_rows = total_of(to_rows)
+            to_others = to_others if to_others is None else total_of(to_others)
         return to_rows, to_others, None

@@ -100,4 +100,5 @@ class InfoNCE(Objective):
             temperature=self.temperature,
             similarity=self.similarity,
             negatives=negatives,
+            shared=True,
         )

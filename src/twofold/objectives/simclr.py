@@ -53,7 +53,7 @@ class SimCLR(Objective):
     def loss(self, heads: Any, batch: Encoded) -> Tensor:
         """NT-Xent of the two projected views, over the batches of all processes."""
         first, second = projected(heads, batch)
-        return losses.nt_xent(first, second, temperature=self.temperature)
+        return losses.nt_xent(first, second, temperature=self.temperature, shared=True)
 
     def bounds(self, batch_size: int, known: Known | None = None) -> tuple[float, float]:
         """Chance and floor of NT-Xent."""

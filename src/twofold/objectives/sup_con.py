@@ -65,6 +65,7 @@ class SupCon(Objective):
             torch.cat([labels, labels]),
             temperature=self.temperature,
             variant=self.variant,
+            shared=True,
         )
 
     def bounds(self, batch_size: int, known: Known | None = None) -> tuple[float, float]:

@@ -90,4 +90,6 @@ class Unfolded(Objective):
         return min(1.0, max(0.0, 2 * (1 - progress / self.fading)))
 
     def _contrast(self, query: Tensor, key: Tensor) -> Tensor:
-        return losses.info_nce(query, key, temperature=self.temperature, similarity="euclidean")
+        return losses.info_nce(
+            query, key, temperature=self.temperature, similarity="euclidean", shared=True
+        )
