@@ -1,10 +1,14 @@
 """What a run computes in, and when it is not trusted."""
 
+import os
+import subprocess
+import sys
+
 import pytest
 import torch
 from torch import nn
 
-from twofold.hardware import Hardware, trusted
+from twofold.hardware import Hardware, keep_within_bounds, trusted
 from twofold.networks import build_encoder
 
 BF16 = Hardware(device="cpu", precision="bf16", threads=1, loader_threads=0)
@@ -51,3 +55,34 @@ def test_elsewhere_nothing_is_doubted():
     for device, precision in (("cpu", "float32"), ("cuda", "bf16"), ("mps", "bf16")):
         there = Hardware(device=device, precision=precision, threads=1, loader_threads=0)
         assert trusted(there, network, [(1, 8, 1)]) is there
+
+
+NARROW = """
+import torch
+from torch import nn
+from twofold.hardware import keep_within_bounds
+
+torch.set_num_threads(1)
+narrow = nn.Conv2d(4, 8, 1, stride=2, bias=False).to(memory_format=torch.channels_last)
+keep_within_bounds(narrow)
+keep_within_bounds(narrow)
+assert len(narrow._forward_pre_hooks) == 1
+for round in range(20):
+    maps = torch.rand(64, 4, 8, 8).to(memory_format=torch.channels_last)
+    narrow(maps).square().mean().backward()
+    blocks = [torch.rand(1 + (37 * number) % 400) for number in range(200)]
+"""
+
+
+def test_gradients_of_narrow_strided_convolutions_stay_within_their_memory():
+    # glibc checks its heap at every call, and aborts.
+    checked = {**os.environ, "MALLOC_CHECK_": "3", "LD_PRELOAD": "libc_malloc_debug.so.0"}
+    subprocess.run([sys.executable, "-c", NARROW], env=checked, check=True, timeout=300)
+
+
+def test_only_narrow_strided_convolutions_are_given_other_maps():
+    network = nn.Sequential(
+        nn.Conv2d(4, 8, 1), nn.Conv2d(8, 8, 1, stride=2), nn.Conv2d(8, 4, 3, stride=2)
+    )
+    keep_within_bounds(network)
+    assert not any(module._forward_pre_hooks for module in network)

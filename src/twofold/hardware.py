@@ -128,6 +128,39 @@ def trusted(
     return replace(hardware, precision="float32") if wrong else hardware
 
 
+def keep_within_bounds(network: nn.Module) -> None:
+    """Has convolutions compute their gradients within their memory, where oneDNN does not.
+
+    On CPUs with AVX2 and no more, oneDNN 3.12 writes past the end of a buffer for the gradient of
+    the weight of a strided convolution of 1 x 1 with fewer than 8 input channels, if those are last
+    in memory. Nothing tells until the process is aborted, so these get their maps contiguous.
+
+    Args:
+        network: Changed in place: a hook for each such convolution, and its weight's order.
+
+    Example:
+        >>> narrow = nn.Conv2d(4, 8, 1, stride=2).to(memory_format=torch.channels_last)
+        >>> keep_within_bounds(narrow)
+        >>> narrow(torch.rand(2, 4, 8, 8)).is_contiguous()
+        True
+    """
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d) and _is_narrow(module):
+            module.weight.data = module.weight.data.clone(memory_format=torch.contiguous_format)
+            if _made_contiguous not in module._forward_pre_hooks.values():
+                module.register_forward_pre_hook(_made_contiguous)
+
+
+def _is_narrow(convolution: nn.Conv2d) -> bool:
+    strided = max(convolution.stride) > 1 and max(convolution.kernel_size) == 1
+    return strided and convolution.in_channels // convolution.groups < 8
+
+
+def _made_contiguous(module: nn.Module, given: tuple[Tensor, ...]) -> Tensor:
+    del module
+    return given[0].contiguous()
+
+
 def _meets_narrow_maps(network: nn.Module, shape: tuple[int, int, int]) -> bool:
     """Whether a strided convolution reads maps of a width within its stride."""
     found: list[bool] = []

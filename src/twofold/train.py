@@ -18,7 +18,7 @@ from twofold.balance import Balancer, build_balancer
 from twofold.choice import Choice
 from twofold.distributed import average_gradients, make_alike, mean, rank
 from twofold.folder import CHECKPOINTS
-from twofold.hardware import Hardware
+from twofold.hardware import Hardware, keep_within_bounds
 from twofold.interruption import Stop, interruptible
 from twofold.loader import Feed
 from twofold.log import Display, Log
@@ -281,6 +281,7 @@ def make_ready(method: Learner, hardware: Hardware) -> None:
     across_processes(method)
     layout = hardware.layout
     method.to(hardware.device, memory_format=layout)  # type: ignore[call-overload]
+    keep_within_bounds(method)
     method.train()
 
 

@@ -159,6 +159,9 @@ def mix_columns(
         weight: Of these columns, `(n, size, few)`.
         out: Where the result goes, `(n, channels, size, size)`; a new tensor if None.
     """
+    # MKL adds in another order where a matrix begins off 16 bytes: a view's place would show.
+    if images.shape[3] % 4:
+        images = F.pad(images, (0, -images.shape[3] % 4))
     count, channels, size, width = images.shape
     index = torch.from_numpy(column).to(images.device)
     across = images.new_zeros(count, size, width).scatter_add_(2, index, _tensor(weight, images))
