@@ -165,6 +165,20 @@ def test_changed_contents_are_noticed(tmp_path):
     refused(path, "cannot read")
 
 
+def test_ids_of_bytes_are_names(tmp_path):
+    found = read_embeddings(parquet(tmp_path, id=[b"a", "\u00e9".encode(), b"\xff", b"b"]))
+    assert found.ids.tolist() == ["a", "\u00e9", "\udcff", "b"]
+
+
+def test_what_another_process_cannot_read_is_not_read_here(tmp_path, monkeypatch):
+    path = parquet(tmp_path)
+    contents = bytearray(path.read_bytes())
+    contents[4:20] = bytes(16)
+    path.write_bytes(contents)
+    monkeypatch.setattr(pyarrow.parquet, "ParquetFile", None)
+    refused(path, "e.parquet': Couldn't deserialize thrift")
+
+
 def test_parquet_without_pyarrow_says_what_to_install(tmp_path, monkeypatch):
     path = parquet(tmp_path)
     monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from twofold.domains.array_files import named_arrays
-from twofold.domains.arrays import checked_labels, encode_classes
-from twofold.domains.damage import UNREADABLE, unreadable
+from twofold.domains.arrays import checked_labels, encode_classes, texts
+from twofold.domains.damage import UNREADABLE, check_columns, check_room, unreadable
 from twofold.embeddings.extras import need_pyarrow
 from twofold.errors import TwofoldError, nearest
 from twofold.plain import plain_from_json
@@ -150,18 +150,21 @@ def _read_npz(path: Path) -> dict[str, np.ndarray]:
 def _read_parquet(path: Path) -> dict[str, np.ndarray]:
     arrow = need_pyarrow(f"{path} is a .parquet file")
     try:
-        file = arrow.parquet.ParquetFile(path)
+        check_columns(path, _COLUMNS)
+        file = arrow.parquet.ParquetFile(path, pre_buffer=False)
         names = file.schema_arrow.names
         table = file.read(columns=[name for name in names if name in _COLUMNS])
+        arrays = {
+            _COLUMNS[name]: _column(arrow, path, name, table[name]) for name in table.column_names
+        }
+    except TwofoldError:
+        raise
     except (*UNREADABLE, arrow.ArrowException) as error:
         raise unreadable(path, error) from None
     if "embedding" not in names:
         raise TwofoldError(
             f"{path} has no column 'embedding'; it holds {', '.join(names) or 'nothing'}"
         )
-    arrays = {
-        _COLUMNS[name]: _column(arrow, path, name, table[name]) for name in table.column_names
-    }
     label_names = _label_names(path, (table.schema.metadata or {}).get(METADATA.encode(), b"{}"))
     # Classes are stored by name; those that were written keep their numbers.
     if "labels" in arrays and set(arrays["labels"].reshape(-1).tolist()) <= set(label_names):
@@ -198,7 +201,10 @@ def _column(arrow: Any, path: Path, name: str, column: Any) -> np.ndarray:
             f"{path}: column {name} holds {column.type}; it must be plain values or lists of them"
         )
     if not listed:
-        return np.asarray(column.to_numpy())
+        values = np.asarray(column.to_numpy())
+        if values.dtype == object:  # as strings, all of them take what the longest does
+            check_room(path, 4 * len(values) * max(map(len, map(str, values)), default=0))
+        return values
     lengths = arrow.compute.list_value_length(column).unique().to_pylist() or [0]
     if len(lengths) > 1:
         raise TwofoldError(
@@ -258,7 +264,7 @@ def _text(path: Path, name: str, values: np.ndarray) -> np.ndarray:
         )
     if values.dtype.kind == "S":
         return np.char.decode(values, "utf-8", "surrogateescape")
-    return values.astype(str)
+    return np.array(texts(values), dtype=str) if values.dtype.kind == "O" else values.astype(str)
 
 
 def _check_part(path: Path, part: np.ndarray | None) -> None:

@@ -235,6 +235,49 @@ def _bytes(contents: bytes) -> Refused:
     )
 
 
+def _claims(name: str, before: bytes, count: int) -> Refused:
+    """A number behind some bytes of a sound file says more; the footer is as long as it says."""
+    start = _WHOLE.index(before) + len(before)
+    end = next(place for place in range(start, len(_WHOLE)) if _WHOLE[place] < 128) + 1
+    held = _WHOLE[:start] + _varint(2 * count) + _WHOLE[end:]
+    footer = int.from_bytes(held[-8:-4], "little")
+    if start > len(_WHOLE) - footer - 8:
+        footer += len(held) - len(_WHOLE)
+    contents = held[:-8] + footer.to_bytes(4, "little") + held[-4:]
+    return Refused(f"parquet {name}", put("e.parquet", contents), _SWOLLEN, "e.parquet", EVALUATE)
+
+
+def _varint(number: int) -> bytes:
+    parts = [number >> place & 127 for place in range(0, number.bit_length(), 7)]
+    return bytes([*(part | 128 for part in parts[:-1]), parts[-1]])
+
+
+def _swells(name: str, rows: int, **columns: object) -> Refused:
+    """So many rows that are alike, which take next to nothing in the file."""
+
+    def write(at: Path) -> None:
+        zeros = pyarrow.array(np.zeros(rows, np.float32))
+        lists = pyarrow.FixedSizeListArray.from_arrays(zeros, 1)
+        table = pyarrow.table({"embedding": lists, **columns})
+        pyarrow.parquet.write_table(table, at / "e.parquet", compression="zstd")
+
+    return Refused(f"parquet {name}", write, _SWOLLEN, "e.parquet", EVALUATE)
+
+
+def _wide(at: Path) -> None:
+    """A footer that lists 990,000 columns in one group, each of one byte, and ends."""
+    schema = b"\x15\x02\x19\x1c\x48\x01a\x15\x00\x00\x16\x00"
+    footer = schema + b"\x19\x1c\x19\xfc" + _varint(990_000) + bytes(990_000)
+    contents = b"PAR1" + footer + len(footer).to_bytes(4, "little") + b"PAR1"
+    (at / "e.parquet").write_bytes(contents)
+
+
+def _twice(at: Path) -> None:
+    columns = [pyarrow.array(_LISTS)] * 2
+    table = pyarrow.Table.from_arrays(columns, ["embedding", "embedding"])
+    pyarrow.parquet.write_table(table, at / "e.parquet")
+
+
 def _parquet() -> bytes:
     file = io.BytesIO()
     pyarrow.parquet.write_table(pyarrow.table({"embedding": _LISTS, "label": _TWO}), file)
@@ -243,6 +286,10 @@ def _parquet() -> bytes:
 
 _LISTS = _ROWS.tolist()
 _WHOLE = _parquet()
+_BYTES = pyarrow.parquet.read_metadata(io.BytesIO(_WHOLE)).row_group(0).total_byte_size
+_GROUP = b"\x16" + _varint(2 * _BYTES) + b"\x16"
+"""What stands before the number of rows of a group."""
+_SWOLLEN = "bytes would take more than [0-9]+ MiB of memory; write it again, uncompressed"
 
 PARQUET = [
     _bytes(b""),
@@ -251,6 +298,19 @@ PARQUET = [
     _bytes(_WHOLE[: len(_WHOLE) // 2]),
     _bytes(_WHOLE[:-1]),
     _bytes(_WHOLE[:-300] + bytes(292) + _WHOLE[-8:]),
+    _claims("of a group of 2^33 rows", _GROUP, 2**33),
+    _claims("of a dictionary of 2^31 - 2 bytes", b"PAR1\x15\x04\x15", 2**31 - 2),
+    Refused("parquet of 990,000 columns", _wide, _SWOLLEN, "e.parquet", EVALUATE),
+    _swells("of 10^7 rows that are alike", 10**7),
+    _swells(
+        "of one long name among short ones", 10**6, id=["x" * 1_000, *map(str, range(1, 10**6))]
+    ),
+    _swells(
+        "of a long class that comes often",
+        10**5,
+        label=pyarrow.DictionaryArray.from_arrays(np.zeros(10**5, np.int32), ["y" * 20_000]),
+    ),
+    Refused("parquet of two columns of one name", _twice, "2 times", "e.parquet", EVALUATE),
     _table("of another name", "has no column 'embedding'; it holds vector", vector=_LISTS),
     _table("of words", "must be numbers \\(n, dim\\)", embedding=["x"] * 40),
     _table("of numbers", "must be numbers \\(n, dim\\)", embedding=_ROWS[:, 0]),

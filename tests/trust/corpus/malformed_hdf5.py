@@ -98,6 +98,26 @@ def _claims(shape: tuple[int, ...], **how: object):
     return fill
 
 
+def _partly(*rows: int, name: str = "images", grown: bool = False, **how: object):
+    """Ten rows in chunks of two, of which some were written."""
+
+    def fill(file: h5py.File) -> None:
+        whole = {"images": _SOUND, "labels": np.arange(10), "ids": np.arange(10).astype(bytes)}
+        for key, values in whole.items():
+            if key != name:
+                file[key] = values
+        values = whole[name]
+        size = (len(rows), *values.shape[1:]) if grown else values.shape
+        node = file.create_dataset(
+            name, size, values.dtype, chunks=(2, *values.shape[1:]), maxshape=values.shape, **how
+        )
+        for row in rows:
+            node[row] = values[row]
+        node.resize(values.shape)
+
+    return fill
+
+
 def _named_classes(file: h5py.File) -> None:
     file["images"], file["labels"] = _SOUND, np.arange(10)
     file["labels"].attrs["classes"] = ["cat", "dog"]
@@ -157,6 +177,55 @@ REFUSED = [
     _h5("of no images", _of(images=np.zeros((0, 8, 8))), "none of them 0"),
     _h5("of 10^12 images that are not there", _claims((10**12, 8, 8), chunks=(64, 8, 8)), "memory"),
     _h5("of chunks of 3 GiB", _claims((10**9, 8, 8), chunks=(3 * 2**24, 8, 8)), "memory"),
+    _h5(
+        "of which the end was never written",
+        _partly(*range(6)),
+        "cannot read '.*x.h5': 2 of 5 chunks of images \\(10, 8, 8\\) were never written, the "
+        "first at row 6; write the rest, or leave those rows out",
+    ),
+    _h5(
+        "that was made longer than it was written",
+        _partly(*range(4), grown=True, compression="gzip"),
+        "3 of 5 chunks of images .* were never written, the first at row 4;",
+    ),
+    _h5(
+        "with a gap, whatever it says of what is missing",
+        _partly(0, 1, 2, 3, 8, fillvalue=7),
+        "2 of 5 chunks of images .* were never written, the first at row 4;",
+    ),
+    _h5(
+        "of chunks that are part of an image",
+        lambda file: file.create_dataset("images", (10, 8, 8), "u1", chunks=(4, 8, 3)).__setitem__(
+            np.s_[:, :, :3], 1
+        ),
+        "6 of 9 chunks of images .* were never written, the first at row 0;",
+    ),
+    _h5(
+        "of labels of which some were never written",
+        _partly(*range(8), name="labels"),
+        "1 of 5 chunks of labels \\(10,\\) were never written, the first at row 8;",
+        _LABELS,
+    ),
+    _h5(
+        "of ids of which some were never written",
+        _partly(*range(8), name="ids"),
+        "1 of 5 chunks of ids \\(10,\\) were never written, the first at row 8;",
+    ),
+    _h5("of which nothing was written", _claims((10, 8, 8)), "images .* were never written; write"),
+    _h5(
+        "of chunks of which none was written",
+        _claims((10, 8, 8), chunks=(2, 8, 8)),
+        "the values of images .* were never written; write it again",
+    ),
+    _h5(
+        "of texts that were never written",
+        lambda file: (
+            file.__setitem__("images", _SOUND),
+            file.create_dataset("labels", (10,), h5py.string_dtype()),
+        ),
+        "the values of labels .* were never written",
+        _LABELS,
+    ),
     _h5(
         "of 9 labels for 10 images",
         _of(images=_SOUND, labels=np.arange(9)),
@@ -225,6 +294,13 @@ REFUSED = [
         PREVIEW,
     ),
     _h5(
+        "jets of which the end was never written",
+        lambda file: file.create_dataset(
+            "X_jets", _JETS.shape, "f4", chunks=(3, 8, 8, 3)
+        ).__setitem__(np.s_[:3], 1),
+        "3 of 4 chunks of X_jets .* were never written, the first at row 3;",
+    ),
+    _h5(
         "jets cut short",
         _of(X_jets=_JETS),
         "truncated",
@@ -252,5 +328,21 @@ def _round(at: Path) -> dict[str, np.ndarray]:
     return {str(number): image[None] for number, image in enumerate(_SOUND)}
 
 
-KEPT = [Kept("hdf5 of groups that go round", _round, "x.h5")]
+def _odd_chunks(at: Path) -> dict[str, np.ndarray]:
+    """Chunks that end beyond the array, one of zeros, and some that were shortened away."""
+    images = _SOUND.copy()
+    images[3:6] = 0
+    with h5py.File(at / "x.h5", "w") as file:
+        how = {"chunks": (3, 5, 8), "maxshape": (None, 8, 8)}
+        node = file.create_dataset("images", (40, 8, 8), "u1", **how)
+        node[:10] = images
+        node[30:] = 1
+        node.resize(10, axis=0)
+    return {str(number): image[None] for number, image in enumerate(images)}
+
+
+KEPT = [
+    Kept("hdf5 of groups that go round", _round, "x.h5"),
+    Kept("hdf5 of chunks beyond its end", _odd_chunks, "x.h5"),
+]
 """Each a file that is read whole."""
