@@ -77,7 +77,7 @@ def carry_out(work: Work) -> dict[str, Any]:
         if work.method == PEER:
             peer = methods.Work(work.method, work.seed, work.seconds, round(work.length) or None)
             found = methods.carry_out_peer(peer, "simclr", data, folder)
-            return {"cpu_seconds": spent(), **found}
+            return {"cpu_seconds": spent(), "precision": runs.precision(), **found}
         if work.what == "cost":
             return {**methods.cost(work.method, data, folder), "cpu_seconds": spent()}
         epochs = max(1, round(work.length))
@@ -85,7 +85,12 @@ def carry_out(work: Work) -> dict[str, Any]:
         run, took = runs.pretrain(work.method, part, folder / "run", epochs=epochs, seed=work.seed)
         encoder = run.encoder()
         found = runs.judge(encoder.backbone, encoder.preprocess, data, work.seed)
-        return {"epochs": round(work.length, 2), "cpu_seconds": round(took, 1), **found}
+        return {
+            "epochs": round(work.length, 2),
+            "cpu_seconds": round(took, 1),
+            "precision": runs.precision(),
+            **found,
+        }
 
 
 def spent() -> float:
@@ -150,6 +155,7 @@ class Point(NamedTuple):
     """CPU seconds that the runs took."""
     knn: Estimate
     epochs: float
+    precision: str
 
 
 def curve(results: runs.Results, method: str, data: str) -> list[Point]:
@@ -165,7 +171,8 @@ def curve(results: runs.Results, method: str, data: str) -> list[Point]:
             spent, epochs = (
                 float(np.mean([one[field] for one in found])) for field in ("cpu_seconds", "epochs")
             )
-            points.append(Point(spent, estimate([one["knn"] for one in found]), epochs))
+            (precision,) = {one["precision"] for one in found}
+            points.append(Point(spent, estimate([one["knn"] for one in found]), epochs, precision))
     return points
 
 
@@ -179,7 +186,8 @@ def said(data: str, curves: dict[str, list[Point]]) -> str:
     if not curves[PEER]:
         return f"{DATA[data]}: lightly is not measured."
     goal = curves[PEER][-1]
-    text = f"{DATA[data]}: lightly reaches {100 * goal.knn.mean:.1f} % in {goal.seconds:.0f} CPU s"
+    text = f"{DATA[data]}, {goal.precision}: lightly reaches {100 * goal.knn.mean:.1f} % in "
+    text += f"{goal.seconds:.0f} CPU s"
     for method in (name for name in curves if name != PEER):
         point = reached(curves[method], goal.knn.mean)
         text += f"; `{method}` "
@@ -202,8 +210,8 @@ def describe(options: Any, results: runs.Results, curves: dict[str, Any]) -> str
         "its own length, fitted to costs measured beforehand; times are what runs took, rendering "
         "of views and online evaluation included, the final judgement not. Raw pixels and "
         "untrained networks are in [the comparison of all methods](methods.md) and, for emoji, in "
-        "[that of positives](emoji.md): on emoji, runs of up to two minutes "
-        "stay below raw pixels.",
+        "[that of positives](emoji.md): on emoji, every run stays "
+        "below raw pixels, lightly's ten minutes too.",
         "",
         *(f"- {said(data, curves[data])}" for data in curves),
         "",
@@ -227,7 +235,8 @@ def describe(options: Any, results: runs.Results, curves: dict[str, Any]) -> str
             "and of emoji, with other seeds than these. lightly 1.6.0 has the same "
             "network, batch size and precision, its own transforms, head and optimiser "
             "(`benchmarks/lightly_methods.py`); its cosine ends with the budget. "
-            f"{results.made_by}.",
+            f"CPU, torch {results.all['torch']}; emoji on a processor without bf16, beside other "
+            "work, so that times there are long on all sides.",
             "",
             "Written by `benchmarks/time_to_accuracy.py`.",
             "",
