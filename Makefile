@@ -4,7 +4,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 RUN := runs/demo
 
-.PHONY: venv demo test test-fast lint docs bench bench-methods bench-time bench-prescription bench-mt-slvr bench-few-labels bench-jets bench-conserved bench-cross-modal bench-emoji bench-audio torture clean
+.PHONY: venv demo test test-fast lowest lint docs bench bench-methods bench-time bench-prescription bench-mt-slvr bench-few-labels bench-jets bench-conserved bench-cross-modal bench-emoji bench-audio torture clean
 
 venv: .venv/ready
 
@@ -22,6 +22,17 @@ test: .venv/ready lint
 
 test-fast: .venv/ready
 	$(BIN)/python -m pytest -m 'not slow'
+
+# The tests with the lowest version of each dependency that pyproject.toml allows.
+lowest: .venv-lowest/ready
+	.venv-lowest/bin/python -m pytest -m 'not slow'
+
+# A newer pyparsing warns of how matplotlib 3.8 calls it.
+.venv-lowest/ready: pyproject.toml scripts/lowest.py
+	test -x .venv-lowest/bin/python || $(PYTHON) -m venv .venv-lowest
+	$(PYTHON) scripts/lowest.py > .venv-lowest/pins.txt
+	.venv-lowest/bin/python -m pip install --quiet --constraint .venv-lowest/pins.txt --editable '.[dev]' 'pyparsing<3.3'
+	touch $@
 
 lint: .venv/ready
 	$(BIN)/ruff format --check src tests benchmarks docs
@@ -107,4 +118,4 @@ torture: .venv/ready
 	touch $@
 
 clean:
-	rm -rf .venv .venv-bench runs site .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .venv .venv-bench .venv-lowest runs site .pytest_cache .mypy_cache .ruff_cache

@@ -146,6 +146,9 @@ def main() -> None:
     if "--lightly" in sys.argv:
         serve_lightly()
         return
+    from twofold.allocation import keep_memory
+
+    keep_memory()  # as every run does
     peer = None
     if PEER.exists():
         command = [str(PEER), __file__, "--lightly"]

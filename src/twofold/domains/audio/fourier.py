@@ -22,4 +22,4 @@ def clips_of(spectra: Tensor, samples: int) -> Tensor:
 
 def _several(rows: Tensor) -> Tensor:
     """At least two: MKL transforms a lone one by another method, which rounds differently."""
-    return rows.expand(2, -1) if len(rows) == 1 else rows
+    return rows.repeat(2, 1) if len(rows) == 1 else rows
