@@ -30,6 +30,7 @@ from twofold import distributed
 from twofold.assembly import add_adapters, find_groups, new_network
 from twofold.balance import Balancer, build_balancer
 from twofold.balance.settings import Balance
+from twofold.hardware import keep_within_bounds
 from twofold.loader import InParts, Loader
 from twofold.method import Method
 from twofold.normalization import across_processes
@@ -73,6 +74,7 @@ def take(case: Case, kind: Kind) -> Found:
     torch.manual_seed(2)
     balancer = _balancer(recipe, method).to(dtype)
     across_processes(method)
+    keep_within_bounds(method)
     method.train()
     optimizer = torch.optim.SGD([p for p in method.parameters() if p.requires_grad], lr=0.01)
     parts = PARTS if kind == "parts" else 1
