@@ -207,8 +207,8 @@ def main() -> None:
         "# Goals of speed and memory",
         "",
         "What was aimed at, what was reached, and the command that measures it. Times are CPU "
-        "seconds of one thread, both sides in turn, on a machine that was shared; trust factors, "
-        "not second digits. Peers have the same precision unless a row says otherwise.",
+        "seconds of one thread, both sides in turn, on machines that were shared (views and "
+        "emoji with AVX2, the rest with AVX-512 and AMX); trust factors, not second digits. Peers have the same precision unless a row says otherwise.",
         "",
         *runs.table(("what", "aim", "reached", "command"), linked),
         "",
