@@ -24,7 +24,7 @@ from runs import ROOT
 RESULT = ROOT / "benchmarks" / "results" / "allocation.json"
 CASES = {"32 px": (32, 4096), "96 px": (96, 768)}  # size, images
 LEFT_ALONE = {"MALLOC_LEFT_ALONE": "1"}  # whoever sets any such variable decides for himself
-ROUNDS = 5
+ROUNDS = 2
 PROGRAM = """
 import json, resource, sys
 import numpy as np

@@ -208,7 +208,8 @@ def main() -> None:
         "",
         "What was aimed at, what was reached, and the command that measures it. Times are CPU "
         "seconds of one thread, both sides in turn, on machines that were shared (views and "
-        "emoji with AVX2, the rest with AVX-512 and AMX); trust factors, not second digits. Peers have the same precision unless a row says otherwise.",
+        "emoji with AVX2, the rest with AVX-512 and AMX); trust factors, not second digits. "
+        "Peers have the same precision unless a row says otherwise.",
         "",
         *runs.table(("what", "aim", "reached", "command"), linked),
         "",
