@@ -5,7 +5,7 @@ import sys
 
 import pytest
 import torch
-from torch import multiprocessing
+from processes import WORLD, results_of
 from torch.nn import functional as F
 
 import twofold
@@ -26,7 +26,6 @@ from twofold.distributed import (
 )
 from twofold.losses import nt_xent
 
-WORLD = 2
 BATCH = 6
 
 
@@ -37,10 +36,8 @@ def data():
     return *inputs.unbind(), weight
 
 
-def gradient_on(number, port, results):
+def gradient_on(number, results):
     """One rank's gradient, averaged over ranks."""
-    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-    torch.distributed.init_process_group("gloo", rank=number, world_size=WORLD)
     first, second, weight = data()
     weight.requires_grad_()
     mine = slice(number * BATCH, (number + 1) * BATCH)
@@ -66,19 +63,11 @@ def gradient_on(number, port, results):
     assert complete(rows, parts)[:, 0].tolist() == [1, 1, 2, 2, 2]
     nothing = torch.empty(0)  # of a process that has no part
     assert complete(nothing if number else rows, [range(5), range(5, 5)])[0].tolist() == [1, 1, 1]
-    torch.distributed.destroy_process_group()
 
 
 @pytest.mark.slow
 def test_two_processes_have_the_loss_and_gradient_of_the_whole_batch():
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    context = multiprocessing.get_context("spawn")
-    with context.Manager() as manager:
-        results = manager.dict()
-        multiprocessing.spawn(gradient_on, (port, results), nprocs=WORLD)
-        results = dict(results)
+    results = results_of(gradient_on)
     first, second, weight = data()
     weight.requires_grad_()
     loss = nt_xent(F.linear(first, weight), F.linear(second, weight), temperature=0.3)

@@ -1,18 +1,16 @@
 """BatchNorm over processes: statistics, gradients and state of one batch."""
 
 import copy
-import os
-import socket
 
 import pytest
 import torch
-from torch import multiprocessing, nn
+from processes import WORLD, results_of
+from torch import nn
 
 from twofold import TwofoldError, distributed, normalization
 from twofold.normalization import across_processes, follow, moments, over_all
 
-WORLD, ROWS = 2, 6
-MEETING = ("MASTER_ADDR", "MASTER_PORT")
+ROWS = 6
 
 
 def network():
@@ -47,9 +45,7 @@ def learned(net, images, weights):
     return gradients | dict(net.named_buffers())
 
 
-def on_process(number, port, results):
-    os.environ |= dict(zip(MEETING, ("127.0.0.1", str(port)), strict=True))
-    torch.distributed.init_process_group("gloo", rank=number, world_size=WORLD)
+def on_process(number, results):
     net = network()
     across_processes(net)
     net = copy.deepcopy(net)  # as BYOL's target is
@@ -64,18 +60,11 @@ def on_process(number, port, results):
         half = copy.deepcopy(net).float().train()[:2](images[mine].float())
     assert half.dtype == torch.bfloat16
     results[number] = {name: tensor.tolist() for name, tensor in found.items()}
-    torch.distributed.destroy_process_group()
 
 
 @pytest.mark.slow
 def test_two_processes_normalise_as_one():
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    with multiprocessing.get_context("spawn").Manager() as manager:
-        results = manager.dict()
-        multiprocessing.spawn(on_process, (port, results), nprocs=WORLD)
-        results = dict(results)
+    results = results_of(on_process)
     net = network()
     expected = learned(net, *items())
     expected["read"] = net.eval()(items()[0]).detach()

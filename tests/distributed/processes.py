@@ -5,14 +5,36 @@ import socket
 import subprocess
 import sys
 
+import torch
+from torch import multiprocessing
+
 WORLD = 2
+
+
+def results_of(work):
+    """What `work(rank, results)` puts into `results` on each rank, joined by gloo."""
+    with multiprocessing.get_context("spawn").Manager() as manager:
+        results = manager.dict()
+        multiprocessing.spawn(_joined, (_free_port(), work, results), nprocs=WORLD)
+        return dict(results)
+
+
+def _joined(number, port, work, results):
+    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    torch.distributed.init_process_group("gloo", rank=number, world_size=WORLD)
+    work(number, results)
+    torch.distributed.destroy_process_group()
+
+
+def _free_port():
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
 
 
 def start(*words, world=WORLD):
     """Python with these arguments, once for each rank."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = _free_port()
     found = {
         **os.environ,
         "OMP_NUM_THREADS": "1",

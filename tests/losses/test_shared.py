@@ -1,17 +1,15 @@
 """Losses whose tiles two processes share, against one process with all similarities at once."""
 
-import os
-import socket
 from functools import partial
 
 import pytest
 import torch
-from torch import multiprocessing
+from processes import WORLD, results_of
 
 from twofold.distributed import average_gradients, gather
 from twofold.losses import info_nce, nt_xent, sup_con, tiles
 
-WORLD, BATCH, DIM = 2, 11, 5
+BATCH, DIM = 11, 5
 LABELS = torch.arange(2 * WORLD * BATCH) % 7
 QUEUE = torch.randn(37, DIM, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
 LOSSES = {
@@ -42,10 +40,8 @@ def found(loss, first, second, weight, take):
     return value.detach(), weight.grad
 
 
-def on_process(number, port, results):
+def on_process(number, results):
     """Every loss of a share of the rows, gathered, and the tiles that were computed for it."""
-    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-    torch.distributed.init_process_group("gloo", rank=number, world_size=WORLD)
     tiles._TILE, tiles._DENSE, tiles._DENSE_SYMMETRIC, tiles.SHARED_PAIRS = 4, 0, 0, 0
     first, second, weight = data()
     mine = slice(number * BATCH, (number + 1) * BATCH)
@@ -60,18 +56,11 @@ def on_process(number, port, results):
                 value, slope = found(asked, *views, weight, gather)
                 case = (number, name, temperature, shared)
                 results[case] = (value.item(), slope.tolist(), len(computed))
-    torch.distributed.destroy_process_group()
 
 
 @pytest.mark.slow
 def test_processes_share_the_tiles_and_find_the_same():
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    with multiprocessing.get_context("spawn").Manager() as manager:
-        results = manager.dict()
-        multiprocessing.spawn(on_process, (port, results), nprocs=WORLD)
-        results = dict(results)
+    results = results_of(on_process)
     for name, loss in LOSSES.items():
         for temperature in TEMPERATURES:
             value, slope = found(partial(loss, temperature=temperature), *data(), gather)
