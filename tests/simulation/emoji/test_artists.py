@@ -71,7 +71,8 @@ def test_artists_of_a_concept_teach_more_of_it_than_augmentations(tmp_path, pack
         tuple(run["work"][:2]): run["found"] for run in json.loads(results.read_text())["runs"]
     }
     across = {arm: one["plain"]["all pairs"] for (arm, left), one in found.items() if not left}
-    assert across["both"] > across["augmentations"] + 0.1
+    noise = 2 * (2 * 0.25 / 720) ** 0.5  # of the difference of two shares of 60 x 12 pairs
+    assert across["both"] > across["augmentations"] + noise
     assert across["both"] > 0.1  # 1/60 by chance
     assert found["both", "noto"]["alone/noto"]["pairs"] > 0.1
     assert found["kept", ""]["artist"]["value"] > 0.5  # 1/4 by chance
