@@ -257,6 +257,19 @@ def test_two_pass_divides_by_the_statistics_of_all_items():
     assert_equal(losses, learned(method, batch)[0])  # and has the same loss, but no such gradient
 
 
+def test_two_pass_in_bf16_reaches_every_weight():
+    """Its first pass has no gradients, nor may the weights in bf16 that the second finds kept."""
+    torch.manual_seed(0)
+    method, batch = with_norm(), batch_of()
+    exact = learned(method, in_parts(batch, batch_norm="two-pass"))[1]
+    single = dataclasses.replace(batch, views=tuple(view.float() for view in batch.views))
+    with torch.autocast("cpu", torch.bfloat16):
+        found = learned(method.float(), in_parts(single, batch_norm="two-pass"))[1]
+    assert found.keys() == exact.keys()
+    for name, gradient in exact.items():
+        assert (found[name] - gradient).norm() < 0.2 * gradient.norm(), name
+
+
 def test_two_pass_measures_each_call_of_a_norm_by_itself():
     """Views that are encoded one by one are divided each by statistics of its own."""
     method, batch = with_norm(), batch_of()

@@ -202,7 +202,7 @@ def _measured(norms: Sequence[_BatchNorm], batch: Parts, encode: _Encode) -> _Fo
     finally:
         for hook in hooks:
             hook.remove()
-    torch.clear_autocast_cache()  # torch 2.6 would take its weights, without gradients
+    torch.clear_autocast_cache()  # torch 2.9 would take its weights, without gradients
     return {
         norm: [_over_parts(norm, call) for call in zip(*calls[norm], strict=True)] for norm in norms
     }

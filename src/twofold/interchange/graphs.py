@@ -148,7 +148,7 @@ class Program:
     def read(self, data: bytes) -> Callable[[Tensor], Tensor]:
         """What torch makes of the file."""
         network: nn.Module = torch.export.load(io.BytesIO(data)).module()
-        return network
+        return torch.no_grad()(network.__call__)
 
     def code(self, path: str) -> str:
         """The lines that load the file without twofold, and use it."""
@@ -158,7 +158,8 @@ class Program:
                 "",
                 f"model = torch.export.load({path!r}).module()",
                 self.comment,
-                f"features = model({_INPUT})",
+                "with torch.no_grad():",
+                f"    features = model({_INPUT})",
             )
         )
 
