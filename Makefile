@@ -52,6 +52,7 @@ bench: .venv/ready .venv-bench/ready
 	$(BIN)/python benchmarks/knn.py
 	$(BIN)/python benchmarks/step.py
 	$(BIN)/python benchmarks/ways.py
+	$(BIN)/python benchmarks/threads.py
 	$(BIN)/python benchmarks/allocation.py
 	$(BIN)/python benchmarks/decode.py
 	$(BIN)/python benchmarks/speed.py

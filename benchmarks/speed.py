@@ -19,6 +19,7 @@ def main() -> None:
     page = PAGE.read_text()
     for name, write in {
         "ways": ways,
+        "threads": threads,
         "allocation": allocation,
         "step": step,
         "decode": decode,
@@ -48,6 +49,27 @@ def ways(found: dict[str, Any]) -> list[str]:
         *table(heads, rows),
         "",
         f"`python benchmarks/ways.py`: Fashion-MNIST, one thread, torch {found['torch']}.",
+    ]
+
+
+def threads(found: dict[str, Any]) -> list[str]:
+    """Seconds of a training with each division of the cores."""
+    rows = [
+        [
+            row["way"],
+            f"{row['threads']} + {row['loader_threads']}",
+            f"{row['alone']:.1f}",
+            f"{row['two_at_once']:.1f}",
+        ]
+        for row in found["rows"]
+    ]
+    heads = ("division", "computing + loader", "seconds alone", "two runs at once")
+    return [
+        *table(heads, rows),
+        "",
+        f"`python benchmarks/threads.py`: wall seconds of two epochs of `resnet-small`, 4,096 "
+        f"images of 32x32, {found['cores']} cores, medians of {found['rounds']} rounds in turn, "
+        f"torch {found['torch']}.",
     ]
 
 

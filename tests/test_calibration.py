@@ -43,11 +43,10 @@ def test_the_fastest_way_is_taken_choice_by_choice():
         precision=("float32", 0.5), memory_format=("contiguous", 2.0), loader_threads=(0, 0.8)
     )
     best, said = fastest(CPU, ways(CPU, Settings()), machine, 100_000)
-    assert best == replace(CPU, precision="float32", loader_threads=0)
+    assert best == replace(CPU, precision="float32", threads=5, loader_threads=0)
     assert said == (
         "measured: float32 2.00 times as fast, taken; contiguous 0.50 times as fast; "
-        "0 of the loader 1.25 times as fast, taken; 3 threads and 1 of the loader 1.00 times as "
-        "fast; --tune off keeps the default"
+        "5 threads and 0 of the loader 1.25 times as fast, taken; --tune off keeps the default"
     )
 
 
@@ -77,18 +76,26 @@ def test_what_would_take_too_large_a_share_of_the_run_is_not_measured():
 @pytest.mark.parametrize(
     ("settings", "hardware", "fields"),
     [
-        ({}, {}, ["precision", "memory_format", "loader_threads"]),
-        ({"precision": "bf16"}, {}, ["memory_format", "loader_threads"]),
-        ({}, {"precision": "float32"}, ["memory_format", "loader_threads"]),
+        ({}, {}, ["precision", "memory_format", "threads"]),
+        ({"precision": "bf16"}, {}, ["memory_format", "threads"]),
+        ({}, {"precision": "float32"}, ["memory_format", "threads"]),
         ({"threads": 4}, {}, ["precision", "memory_format"]),
         ({"loader_threads": 1}, {}, ["precision", "memory_format"]),
-        ({}, {"threads": 1}, ["precision", "memory_format"]),
+        ({}, {"threads": 1, "loader_threads": 0}, ["precision", "memory_format"]),
         ({}, {"device": "cuda"}, ["precision", "memory_format"]),
     ],
 )
 def test_what_the_user_has_settled_is_no_choice(settings, hardware, fields):
     found = ways(replace(CPU, **hardware), Settings(**settings))
     assert [next(iter(choice[0])) for choice in found] == fields
+
+
+@pytest.mark.parametrize("divided", [(2, 0), (1, 1), (3, 1), (4, 0)])
+def test_threads_are_divided_otherwise_and_are_no_more(divided):
+    threads, ahead = divided
+    *_, (way,) = ways(replace(CPU, threads=threads, loader_threads=ahead), Settings())
+    assert way["threads"] + way["loader_threads"] == threads + ahead
+    assert way["loader_threads"] == 1 - ahead
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from twofold.hardware import Hardware, keep_within_bounds, trusted
+from twofold.hardware import Hardware, detect, keep_within_bounds, trusted
 from twofold.networks import build_encoder
 
 BF16 = Hardware(device="cpu", precision="bf16", threads=1, loader_threads=0)
@@ -55,6 +55,18 @@ def test_elsewhere_nothing_is_doubted():
     for device, precision in (("cpu", "float32"), ("cuda", "bf16"), ("mps", "bf16")):
         there = Hardware(device=device, precision=precision, threads=1, loader_threads=0)
         assert trusted(there, network, [(1, 8, 1)]) is there
+
+
+@pytest.mark.parametrize("cores", [1, 2, 3, 4, 16])
+@pytest.mark.parametrize("device", ["cpu", "meta"])
+def test_computing_and_loader_threads_fill_the_cores(monkeypatch, cores, device):
+    monkeypatch.setattr("twofold.hardware.os.sched_getaffinity", lambda process: range(cores))
+    found = detect(device=device, precision="float32")
+    assert found.threads + found.loader_threads == cores
+    assert found.loader_threads == (cores >= (4 if device == "cpu" else 2))
+    assert detect(device=device, precision="float32", threads=cores).loader_threads == 0
+    asked = detect(device=device, precision="float32", threads=cores, loader_threads=3)
+    assert (asked.threads, asked.loader_threads) == (cores, 3)
 
 
 NARROW = """

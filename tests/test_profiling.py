@@ -154,6 +154,7 @@ def test_on_a_gpu_one_step_of_ten_is_timed_and_stands_for_them(clock, monkeypatc
     ("hardware", "remedy"),
     [
         ({"threads": 2, "loader_threads": 1}, "--loader-threads 2 --threads 1"),
+        ({"threads": 2, "loader_threads": 0}, "--loader-threads 1 --threads 1"),
         ({"threads": 1, "loader_threads": 0}, "--loader-threads 1"),
     ],
 )

@@ -92,7 +92,8 @@ def calibrate(
 def ways(hardware: Hardware, settings: Settings) -> list[list[Way]]:
     """What is compared with a way to compute, one after the other: alternatives of each choice.
 
-    What the user has settled is no choice.
+    What the user has settled is no choice. Threads are as many in every way, however divided
+    between computing and the loader.
 
     Example:
         >>> plain = Hardware(device="cpu", precision="float32", threads=2, loader_threads=1)
@@ -104,9 +105,10 @@ def ways(hardware: Hardware, settings: Settings) -> list[list[Way]]:
         found.append([{"precision": "float32"}])
     found.append([{"memory_format": "contiguous"}])
     free = settings.threads is None and settings.loader_threads is None
-    if free and hardware.device == "cpu" and hardware.threads > 1:
-        fewer, one = hardware.threads - 1, int(hardware.loader_threads == 0)
-        found.append([{"loader_threads": one}, {"threads": fewer, "loader_threads": 1}])
+    computing, ahead = hardware.threads, hardware.loader_threads
+    if free and hardware.device == "cpu" and computing + ahead > 1:
+        moved = 1 if ahead else -1
+        found.append([{"threads": computing + moved, "loader_threads": ahead - moved}])
     return found
 
 
@@ -222,8 +224,7 @@ def _spell(way: Way) -> str:
     """
     if "loader_threads" not in way:
         return ", ".join(map(str, way.values()))
-    threads = f"{way['threads']} threads and " if "threads" in way else ""
-    return f"{threads}{way['loader_threads']} of the loader"
+    return f"{way['threads']} threads and {way['loader_threads']} of the loader"
 
 
 def _read(path: Path) -> dict[str, Any] | None:

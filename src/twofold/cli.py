@@ -77,7 +77,7 @@ Every command has --help. D is a name, a folder, a .npy, .npz or .h5 file, or a 
 def main(argv: Sequence[str] | None = None) -> None:
     """Runs one command; a user's mistake ends in one line and exit status 2."""
     args = list(sys.argv[1:] if argv is None else argv)
-    # Read once, when torch is loaded: idle threads sleep, so that loader threads get a core.
+    # Read once, when torch is loaded: idle threads sleep and leave the cores to other work.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     warnings.formatwarning = _note
     try:

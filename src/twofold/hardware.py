@@ -57,10 +57,10 @@ def detect(
 ) -> Hardware:
     """Fills in what was left to the machine.
 
-    A loader thread beside as many computing threads as there are cores pays only if idle OpenMP
-    threads sleep (OMP_WAIT_POLICY=passive, which the command line sets); if they spin, it slows
-    training several times, and batches are prepared where they are used instead. Of several
-    processes on a machine each has its share of the cores, for all of its threads.
+    Threads that compute and threads that prepare batches are together no more than the cores: one
+    of four or more prepares, with an accelerator one of two; where there are fewer, batches are
+    prepared where they are used (`benchmarks/threads.py`). Of several processes on a machine each
+    has its share of the cores.
 
     bf16 is chosen where the processor multiplies it natively (AVX-512 BF16, AMX, CUDA 8.0 and
     newer): there it is about twice as fast, at the same accuracy (`benchmarks/precision.py`).
@@ -78,13 +78,11 @@ def detect(
         reason = str(error).splitlines()[0]
         raise TwofoldError(f"device {device!r} cannot be used: {reason}") from None
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    among = processes_here()
-    cores = max(1, (cores or 1) // among)
+    cores = max(1, (cores or 1) // processes_here())
     if threads is None:
-        threads = cores if among == 1 or kind != "cpu" else max(1, cores - 1)
+        threads = cores - int(cores >= (4 if kind == "cpu" else 2))
     if loader_threads is None:
-        sleeps = among == 1 and os.environ.get("OMP_WAIT_POLICY", "").lower() == "passive"
-        loader_threads = 1 if sleeps or kind != "cpu" or threads < cores else 0
+        loader_threads = int(threads < cores)
     if threads < 1 or loader_threads < 0:
         raise TwofoldError(
             f"threads must be at least 1 and loader_threads at least 0; they are {threads} and "

@@ -258,7 +258,7 @@ def _faster_views(hardware: Hardware | None) -> str:
     if hardware is not None:
         ahead = hardware.loader_threads
         ways.append(f"--loader-threads {ahead + 1}")
-        if ahead and hardware.threads > 1 and hardware.device == "cpu":
+        if hardware.threads > 1 and hardware.device == "cpu":
             ways[0] += f" --threads {hardware.threads - 1}"
     if find_spec("numba") is None:
         ways.append('pip install "twofold[fast]"')
