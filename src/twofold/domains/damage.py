@@ -59,6 +59,9 @@ if (taken := pathlib.Path("/proc/self/statm")).exists():  # elsewhere no limit w
     resource.setrlimit(resource.RLIMIT_AS, (most, most))
 try:
     file = pyarrow.parquet.ParquetFile(path, pre_buffer=False)
+    held = [file.metadata.row_group(at).num_rows for at in range(file.num_row_groups)]
+    if sum(held) != file.metadata.num_rows:
+        raise ValueError(f"it has {{file.metadata.num_rows}} rows, its groups {{sum(held)}}")
     names = [name for name in file.schema_arrow.names if name in known]
     file.read(columns=names, use_threads=False)
 except Exception as error:

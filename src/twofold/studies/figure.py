@@ -110,7 +110,7 @@ def _draw_probe(
         axes.errorbar(
             where,
             mean,
-            yerr=(mean - low, high - mean),
+            yerr=[(mean - low).tolist(), (high - mean).tolist()],  # 3.10 warns of arrays of one
             fmt="o-" if joined else "o",
             color=_COLOURS[probe],
             capsize=3,

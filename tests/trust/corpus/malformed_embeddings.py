@@ -235,7 +235,7 @@ def _bytes(contents: bytes) -> Refused:
     )
 
 
-def _claims(name: str, before: bytes, count: int) -> Refused:
+def _claims(name: str, before: bytes, count: int, words: str) -> Refused:
     """A number behind some bytes of a sound file says more; the footer is as long as it says."""
     start = _WHOLE.index(before) + len(before)
     end = next(place for place in range(start, len(_WHOLE)) if _WHOLE[place] < 128) + 1
@@ -244,7 +244,7 @@ def _claims(name: str, before: bytes, count: int) -> Refused:
     if start > len(_WHOLE) - footer - 8:
         footer += len(held) - len(_WHOLE)
     contents = held[:-8] + footer.to_bytes(4, "little") + held[-4:]
-    return Refused(f"parquet {name}", put("e.parquet", contents), _SWOLLEN, "e.parquet", EVALUATE)
+    return Refused(f"parquet {name}", put("e.parquet", contents), words, "e.parquet", EVALUATE)
 
 
 def _varint(number: int) -> bytes:
@@ -298,10 +298,10 @@ PARQUET = [
     _bytes(_WHOLE[: len(_WHOLE) // 2]),
     _bytes(_WHOLE[:-1]),
     _bytes(_WHOLE[:-300] + bytes(292) + _WHOLE[-8:]),
-    _claims("of a group of 2^33 rows", _GROUP, 2**33),
-    _claims("of a dictionary of 2^31 - 2 bytes", b"PAR1\x15\x04\x15", 2**31 - 2),
+    _claims("of a group of 2^33 rows", _GROUP, 2**33, "rows, its groups 8589934592"),
+    _claims("of a dictionary of 2^31 - 2 bytes", b"PAR1\x15\x04\x15", 2**31 - 2, _SWOLLEN),
     Refused("parquet of 990,000 columns", _wide, _SWOLLEN, "e.parquet", EVALUATE),
-    _swells("of 10^7 rows that are alike", 10**7),
+    _swells("of 4 * 10^7 rows that are alike", 4 * 10**7),
     _swells(
         "of one long name among short ones", 10**6, id=["x" * 1_000, *map(str, range(1, 10**6))]
     ),

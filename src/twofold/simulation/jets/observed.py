@@ -102,14 +102,14 @@ def write_figure(path: Path, out: Path) -> None:
 
     names = class_names(path)
     figure = Figure(figsize=(9.6, 5.6), layout="constrained")
-    grid = figure.add_gridspec(2, 6)
-    for at, (name, title) in enumerate(OBSERVABLES.items()):
-        axes = figure.add_subplot(grid[0, 2 * at : 2 * at + 2])
+    (above,), (below,) = figure.subfigures(2, squeeze=False)
+    (upper,) = above.subplots(1, len(OBSERVABLES), squeeze=False)
+    (lower,) = below.subplots(1, len(names), squeeze=False)
+    for axes, (name, title) in zip(upper, OBSERVABLES.items(), strict=True):
         _draw_spread(axes, spread(path, name), names, title)
     means = [_mean_image(path, label) for label in range(len(names))]
     top = max(float(mean.max()) for mean, _ in means)
-    for at, (name, (mean, count)) in enumerate(zip(names, means, strict=True)):
-        axes = figure.add_subplot(grid[1, 3 * at : 3 * at + 3])
+    for axes, name, (mean, count) in zip(lower, names, means, strict=True):
         _draw_mean(axes, mean, half=_half(path), top=top, title=f"{name}, mean of {count:,}")
     packed = io.BytesIO()
     figure.savefig(packed, format="png", dpi=150)
