@@ -120,7 +120,7 @@ def trained(data: str, folder: Path, steps: int) -> dict[str, float]:
         "batch-size": BATCH,
         "cache-gb": CACHE_GB,
         "threads": 1,
-        "loader-threads": 1,
+        "loader-threads": 0,
         "device": "cpu",
     }
     given = [f"--{name}={value}" for name, value in flags.items()]
@@ -232,7 +232,9 @@ def describe(found: Sequence[dict[str, Any]], options: argparse.Namespace) -> st
             f"until {options.steps} steps are done, opening the data, the held-out items and the "
             "monitor's included; and of reading every batch of an epoch and nothing else. Fetched "
             "is through a `file://` URL, as from any store: each shard is copied and its digest "
-            "checked. Array is an `.npz` file in memory.",
+            "checked. Array is an `.npz` file in memory. A run [keeps what it "
+            "frees](how_to/speed.md#memory-that-is-kept), so where blocks come to lie moves its "
+            "peak by some percent; what only reads does not.",
             "",
             "Written by `python benchmarks/memory.py`, which fails if own memory grows by more "
             f"than {100 * (GROWTH - 1):.0f} %; all figures are in "

@@ -75,13 +75,11 @@ class Onnx:
         self.comment = _comment(shape, values)
         with _traced(network):
             program = torch.onnx.export(
-                network,
-                (torch.zeros(_BATCH, *shape),),
+                _exported(network, shape),
                 dynamo=True,
                 verbose=False,
                 input_names=[_INPUT],
                 output_names=[_OUTPUT],
-                dynamic_shapes=({0: Dim("batch")},),
             )
         assert program is not None
         self.model = program.model_proto
@@ -132,12 +130,7 @@ class Program:
     def __init__(self, network: nn.Module, shape: tuple[int, int, int], values: str) -> None:
         self.comment = _comment(shape, values)
         with _traced(network):
-            self.program = torch.export.export(
-                network,
-                (torch.zeros(_BATCH, *shape),),
-                dynamic_shapes=({0: Dim("batch")},),
-                strict=False,
-            )
+            self.program = _exported(network, shape)
 
     def write(self, facts: Mapping[str, str]) -> bytes:
         """The file."""
@@ -162,6 +155,16 @@ class Program:
                 f"    features = model({_INPUT})",
             )
         )
+
+
+def _exported(network: nn.Module, shape: tuple[int, int, int]) -> torch.export.ExportedProgram:
+    """The network's operations on batches of any size."""
+    return torch.export.export(
+        network,
+        (torch.zeros(_BATCH, *shape),),
+        dynamic_shapes=({0: Dim("batch")},),
+        strict=False,
+    )
 
 
 def _comment(shape: tuple[int, int, int], values: str) -> str:
