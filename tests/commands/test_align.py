@@ -61,6 +61,9 @@ def test_two_sources_of_one_event(place, tmp_path, capsys, interrupted_at):
     assert run(f"align --resume {tmp_path}/r") == 0  # nothing is left to do but to say it
     assert json.loads((tmp_path / "r" / "evaluation.json").read_text()) == before
 
+    assert run(f"{line} --overwrite --profile") == 0
+    assert (tmp_path / "r" / "profile.json").exists()
+
 
 def test_what_it_leaves_is_read_by_other_commands(place, tmp_path, capsys):
     for part, file, more in (("", "seen.npz", ""), ("/beside", "felt.npz", " --key states")):

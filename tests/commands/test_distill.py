@@ -33,13 +33,14 @@ def run(line, *more):
 
 
 def test_a_student_of_a_run(place, tmp_path, capsys):
-    how = "--student resnet-small --width 0.25 --temperature 2 --teacher-share 0.75"
+    how = "--student resnet-small --width 0.25 --temperature 2 --teacher-share 0.75 --profile"
     assert run(f"distill {place}/t --data {place}/pets.npz --out {tmp_path}/s {how}", *SMALL) == 0
     shown = capsys.readouterr()
     assert re.search(r"accuracy\W+teacher", shown.out)
     assert "agreement" in shown.out
     assert shown.out.splitlines()[-1] == f"{tmp_path}/s/evaluation.json"
     assert f"the teacher is {place}/t; 18 labels take part" in shown.err
+    assert (tmp_path / "s" / "profile.json").exists()
     found = json.loads((tmp_path / "s" / "evaluation.json").read_text())["distill"]["protocol"]
     assert (found["temperature"], found["teacher_share"], found["seed"]) == (2.0, 0.75, 1)
 

@@ -38,7 +38,7 @@ def run(line, *more):
 
 
 def test_labels_then_predictions(place, tmp_path, capsys):
-    few = "--labels-per-class 10 --baseline --layer-decay 0.8"
+    few = "--labels-per-class 10 --baseline --layer-decay 0.8 --profile"
     assert run(f"finetune {place}/a --out {tmp_path}/f {few}", *QUICK) == 0
     shown = capsys.readouterr()
     assert "accuracy" in shown.out
@@ -46,6 +46,7 @@ def test_labels_then_predictions(place, tmp_path, capsys):
     assert shown.out.splitlines()[-1] == f"{tmp_path}/f/evaluation.json"
     assert "20 labels train all of it" in shown.err
     assert "the last is taken" in shown.err
+    assert (tmp_path / "f" / "profile.json").exists()
     found = json.loads((tmp_path / "f" / "evaluation.json").read_text())["finetune"]
     assert found["protocol"]["labels_per_class"] == 10
 

@@ -48,6 +48,8 @@ class Align:
     """Folder of the run; created. The other encoder's is `beside` in it."""
     overwrite: bool = False
     """Replace a run that --out already holds."""
+    profile: bool = False
+    """Say at the end what the training spent its time on."""
 
 
 def main(args: list[str]) -> int:
@@ -75,7 +77,7 @@ def main(args: list[str]) -> int:
         temperature=flags.temperature,
         within=flags.within,
     )
-    return _join(whole, out, flags.overwrite)
+    return _join(whole, out, flags.overwrite, flags.profile)
 
 
 def _domain_beside(args: list[str]) -> str:
@@ -85,12 +87,14 @@ def _domain_beside(args: list[str]) -> str:
     return domain_in([part for pair in given for part in pair])
 
 
-def _join(whole: Config, folder: Path, overwrite: bool = False) -> int:
+def _join(whole: Config, folder: Path, overwrite: bool = False, profile: bool = False) -> int:
     from twofold.alignment import join
-    from twofold.display import print_figures
+    from twofold.display import Console, print_figures
     from twofold.folder import EVALUATION, read_evaluation
 
-    if not join(whole, folder, overwrite=overwrite).finished:
+    with Console().profile(folder, on=profile):
+        finished = join(whole, folder, overwrite=overwrite).finished
+    if not finished:
         return 130
     found = read_evaluation(folder)
     print_figures({way: found[way] for way in ("forth", "back")})

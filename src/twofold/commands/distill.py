@@ -32,6 +32,8 @@ class Distill:
     """Folder of the new run; created."""
     overwrite: bool = False
     """Replace a run that --out already holds."""
+    profile: bool = False
+    """Say at the end what the training spent its time on."""
 
 
 def main(args: list[str]) -> int:
@@ -58,14 +60,16 @@ def main(args: list[str]) -> int:
         settings=flags.settings,
         distilling=Distilling(teacher=given),
     )
-    return _teach(whole, out, flags.overwrite)
+    return _teach(whole, out, flags.overwrite, flags.profile)
 
 
-def _teach(whole: Config, folder: Path, overwrite: bool = False) -> int:
-    from twofold.display import print_reached
+def _teach(whole: Config, folder: Path, overwrite: bool = False, profile: bool = False) -> int:
+    from twofold.display import Console, print_reached
     from twofold.distillation import teach
 
-    if not teach(whole, folder, overwrite=overwrite).finished:
+    with Console().profile(folder, on=profile):
+        finished = teach(whole, folder, overwrite=overwrite).finished
+    if not finished:
         return 130
     print_reached(folder, "distill")
     return 0
