@@ -28,7 +28,7 @@ test-fast: .venv/ready
 lowest: .venv-lowest/ready
 	.venv-lowest/bin/python -m pytest -m 'not slow' -W 'ignore:The given buffer is not writable'
 
-# A newer pyparsing warns of how matplotlib 3.8 calls it.
+# A newer pyparsing warns of how matplotlib 3.10 calls it.
 .venv-lowest/ready: pyproject.toml scripts/lowest.py
 	test -x .venv-lowest/bin/python || $(PYTHON) -m venv .venv-lowest
 	$(PYTHON) scripts/lowest.py > .venv-lowest/pins.txt

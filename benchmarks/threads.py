@@ -69,11 +69,12 @@ def train(folder: Path, way: tuple[int, int, str], at_once: int) -> float:
     command = [str(Path(sys.executable).with_name("twofold")), "pretrain", *TRAINING.split()]
     command += ["--data", str(folder / "images.npy")]
     command += ["--threads", str(threads), "--loader-threads", str(ahead)]
+    silent = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     environment = {**os.environ, "OMP_WAIT_POLICY": idle}
     with tempfile.TemporaryDirectory(dir=folder) as place:
         outs = [Path(place) / str(number) for number in range(at_once)]
         started = [
-            subprocess.Popen([*command, "--out", str(out)], env=environment, stdout=-3, stderr=-3)
+            subprocess.Popen([*command, "--out", str(out)], env=environment, **silent)
             for out in outs
         ]
         ended = [one.wait() for one in started]

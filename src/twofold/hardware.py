@@ -57,10 +57,10 @@ def detect(
 ) -> Hardware:
     """Fills in what was left to the machine.
 
-    Threads that compute and threads that prepare batches are together no more than the cores: one
-    of four or more prepares, with an accelerator one of two; where there are fewer, batches are
-    prepared where they are used (`benchmarks/threads.py`). Of several processes on a machine each
-    has its share of the cores.
+    Threads that compute and threads that prepare batches are together no more than the cores: of
+    four or more cores one prepares, with an accelerator of two or more; of fewer all compute, and
+    batches are prepared where they are used (`benchmarks/threads.py`). Of several processes on a
+    machine each has its share of the cores.
 
     bf16 is chosen where the processor multiplies it natively (AVX-512 BF16, AMX, CUDA 8.0 and
     newer): there it is about twice as fast, at the same accuracy (`benchmarks/precision.py`).

@@ -60,8 +60,8 @@ if (taken := pathlib.Path("/proc/self/statm")).exists():  # elsewhere no limit w
 try:
     file = pyarrow.parquet.ParquetFile(path, pre_buffer=False)
     held = [file.metadata.row_group(at).num_rows for at in range(file.num_row_groups)]
-    if sum(held) != file.metadata.num_rows:
-        raise ValueError(f"it has {{file.metadata.num_rows}} rows, its groups {{sum(held)}}")
+    if sum(held) != (rows := file.metadata.num_rows):
+        raise ValueError(f"it has {{rows}} rows, its groups {{sum(held)}}; write it again")
     names = [name for name in file.schema_arrow.names if name in known]
     file.read(columns=names, use_threads=False)
 except Exception as error:
