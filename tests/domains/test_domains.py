@@ -60,8 +60,12 @@ def test_a_domain_is_told_from_the_data(tmp_path):
     for name, key in (("jets", "X_jets"), ("images", "images")):
         with h5py.File(tmp_path / f"{name}.h5", "w") as file:
             file[key] = np.zeros((2, 8, 8, 3), np.float32)
+    for name, shape in (("states", (6, 2)), ("pictures", (6, 8, 8))):
+        with h5py.File(tmp_path / f"{name}.h5", "w") as file:
+            file.update(X=np.zeros(shape, np.float32), orbit=np.arange(6) // 2)
     assert told(str(tmp_path / "jets.h5")) == "jet"
-    assert told(tmp_path / "images.h5") == "image"
+    assert told(tmp_path / "images.h5") == told(tmp_path / "pictures.h5") == "image"
+    assert told(tmp_path / "states.h5") == "trajectory"
     assert told("digits") == told(np.zeros((2, 8, 8))) == told(tmp_path / "missing.h5") == "image"
     data = twofold.open_data("digits")
     assert told(data) == told(data.train) == "image"

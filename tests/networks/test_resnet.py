@@ -36,6 +36,18 @@ def test_a_block_starts_as_the_identity(convs):
     assert torch.equal(block(maps.clone()), maps)
 
 
+@pytest.mark.parametrize(
+    ("name", "stem", "side"), [("resnet18", "imagenet", 32), ("resnet18", None, 8)]
+)
+def test_images_that_differ_in_the_middle_have_features_that_differ(name, stem, side):
+    """Maps end in one place here, and all that shortcuts read of an image is its corner."""
+    torch.manual_seed(0)
+    images = torch.zeros(64, 1, side, side)
+    images[:, :, side // 2 :, side // 2 :] = torch.randn(64, 1, side // 2, side // 2)
+    features = build_encoder(name, channels=1, image_size=side, stem=stem, width=0.25)(images)
+    assert features.std(dim=0).max() > 0.1
+
+
 @pytest.mark.parametrize("convs", [1, 2])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_one_pixel_maps_have_sound_gradients(dtype, convs):

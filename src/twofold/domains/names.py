@@ -58,9 +58,9 @@ def check_domain(data: Data, name: str) -> None:
 def told(data: object) -> str:
     """The name of the domain that data are of: what they say themselves, else `image`.
 
-    An opened set says it, and so does an HDF5 file by its attribute `domain`, by holding `X_jets`
-    or a `sample_rate`, as an .npz file may, too. Of a folder, and of a list of files, the first
-    file decides.
+    An opened set says it, and so does an HDF5 file by its attribute `domain`, by holding `X_jets`,
+    rows of numbers `X` with an `orbit` each, or a `sample_rate`, as an .npz file may, too. Of a
+    folder, and of a list of files, the first file decides.
 
     Example:
         >>> told("digits")
@@ -117,4 +117,6 @@ def _told_by_hdf5(path: Path) -> str:
             return said
         if any(str(key).startswith(_JET_KEY) for key in file):
             return "jet"
+        if "orbit" in file and len(getattr(file.get("X"), "shape", ())) == 2:
+            return "trajectory"
         return "audio" if _RATE in file.attrs or _RATE in file else "image"

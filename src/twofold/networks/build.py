@@ -12,7 +12,7 @@ from twofold.errors import TwofoldError, nearest
 from twofold.networks.mlp import num_features
 from twofold.networks.names import check_encoder
 from twofold.networks.perceptron import Perceptron
-from twofold.networks.resnet import ResNet, Stem
+from twofold.networks.resnet import ResNet, Stem, total_stride
 from twofold.networks.resnet15 import ResNet15
 
 _LOW_RESOLUTION = 64  # up to this many pixels a 7x7 stride-2 stem and pooling discard too much
@@ -76,13 +76,18 @@ def build_encoder(
             raise TwofoldError(
                 f"{name} has no published weights; choose timm/NAME or torchvision/NAME"
             )
-        shape, network = _RESNETS[name], ResNet15 if name == "resnet15" else ResNet
+        shape = _RESNETS[name] | {"width": max(1, round(_RESNETS[name]["width"] * width))}
         folded = shape.get("dims") == 1
         side = isqrt(image_size) if folded else min(rows, image_size)
-        return network(
-            **(shape | {"width": max(1, round(shape["width"] * width))}),
+        stem = stem or _default_stem(name, side)
+        if name == "resnet15":
+            return ResNet15(**shape, channels=channels, stem=stem)
+        single_place = side <= total_stride(stem, len(shape["depths"]))
+        return ResNet(
+            **shape,
             channels=channels * rows if folded else channels,
-            stem=stem or _default_stem(name, side),
+            stem=stem,
+            zero_init_residual=not single_place,
         )
     if name == "mlp":
         if pretrained:

@@ -29,7 +29,9 @@ class ResNet(nn.Module):
     `low-resolution` one 3x3 convolution of stride 1 for images of 32 px or less (Chen et al.,
     2020, appendix B.9); `strided` one 3x3 convolution of stride 2, four times cheaper.
     The last BatchNorm of blocks of two or three convolutions starts at zero, so that each block
-    starts as the identity (Goyal et al., 2017, arXiv:1706.02677).
+    starts as the identity (Goyal et al., 2017, arXiv:1706.02677). Not where maps end in a single
+    place: of the shortcuts' strides that is the corner of the image alone, and where corners are
+    alike, so would be all features, a point that no gradient leads away from.
 
     Signals have one dimension. What has k x k weights in an image's network has k² in a row in
     theirs, and each stride is squared, so that both have as many weights and features and cost as
@@ -44,6 +46,7 @@ class ResNet(nn.Module):
         channels: Channels of the images, any number >= 1; of signals, times their rows.
         stem: How the image enters.
         dims: 2 for images, 1 for signals, which are read along the width.
+        zero_init_residual: Whether blocks start as the identity.
 
     Example:
         >>> import torch
@@ -65,6 +68,7 @@ class ResNet(nn.Module):
         channels: int = 3,
         stem: Stem = "imagenet",
         dims: Literal[1, 2] = 2,
+        zero_init_residual: bool = True,
     ) -> None:
         super().__init__()
         self.dims = dims
@@ -87,7 +91,7 @@ class ResNet(nn.Module):
             self.stages.append(f"layer{stage + 1}")
             self.add_module(self.stages[-1], nn.Sequential(*blocks))
         self.num_features: int = read
-        self._initialise()
+        self._initialise(zero_init_residual)
 
     def forward(self, images: Tensor) -> Tensor:
         """Features `(batch, num_features)` of images `(batch, channels, height, width)`."""
@@ -98,12 +102,22 @@ class ResNet(nn.Module):
             maps = self.get_submodule(stage)(maps)
         return maps.mean(dim=(2, 3))
 
-    def _initialise(self) -> None:
+    def _initialise(self, zero_init_residual: bool) -> None:
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-            elif isinstance(module, Block) and module.convs > 1:
+            elif zero_init_residual and isinstance(module, Block) and module.convs > 1:
                 nn.init.zeros_(module.norms[-1].weight)
+
+
+def total_stride(stem: Stem, stages: int) -> int:
+    """Pixels from one place of the last maps to the next.
+
+    Example:
+        >>> total_stride("imagenet", 4)  # maps of 32 pixels end in a single place
+        32
+    """
+    return {"imagenet": 4, "low-resolution": 1, "strided": 2}[stem] * 2 ** (stages - 1)
 
 
 class Block(nn.Module):

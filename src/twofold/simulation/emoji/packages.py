@@ -21,6 +21,12 @@ from twofold.simulation.emoji.sets import SETS
 _NOT_AS_PACKED = (ValueError, KeyError, TypeError, AttributeError)  # JSON of another shape
 _CODES = ("code ", "errno ", "syscall ")  # how npm begins to tell what went wrong
 _PATIENCE = 300  # seconds for all packages, some 12 MB
+_IMPATIENT = (  # without a network npm tries for minutes; in milliseconds
+    "--fetch-retries=1",
+    "--fetch-retry-mintimeout=1000",
+    "--fetch-retry-maxtimeout=3000",
+    "--fetch-timeout=60000",
+)
 _SVG = (
     '<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" '
     'width="1" height="1" viewBox="{left} {top} {width} {height}">{body}</svg>'
@@ -210,7 +216,7 @@ def _pack(names: Sequence[str], folder: Path) -> None:
     if npm is None:
         raise TwofoldError(f"npm, which fetches the drawings, is not found; install it, {remedy}")
     specs = [f"@iconify-json/{name}@{SETS[name].version}" for name in names]
-    command = [npm, "pack", "--ignore-scripts", "--loglevel=error", *specs]
+    command = [npm, "pack", "--ignore-scripts", "--loglevel=error", *_IMPATIENT, *specs]
     try:
         done = subprocess.run(
             command, cwd=folder, capture_output=True, text=True, timeout=_PATIENCE, check=False
