@@ -241,6 +241,7 @@ def _number(value: float | None) -> str:
 
 
 def over_seeds(values: list[float]) -> str:
+    """The mean, the margin of its 95 % interval, and the least."""
     mean, margin = runs.over_seeds(values)
     return f"{mean:.4f} ± {margin:.4f}, {min(values):.4f}"
 

@@ -117,7 +117,7 @@ def total_stride(stem: Stem, stages: int) -> int:
         >>> total_stride("imagenet", 4)  # maps of 32 pixels end in a single place
         32
     """
-    return {"imagenet": 4, "low-resolution": 1, "strided": 2}[stem] * 2 ** (stages - 1)
+    return {"imagenet": 4, "low-resolution": 1, "strided": 2}[stem] << (stages - 1)
 
 
 class Block(nn.Module):
