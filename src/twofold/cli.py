@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Sequence
 from contextlib import redirect_stdout
 from importlib import import_module
+from typing import NoReturn
 
 from twofold.allocation import keep_memory
 from twofold.errors import TwofoldError, printable, unknown
@@ -121,10 +122,23 @@ def _work(command: str, args: list[str]) -> int:
                 f"`twofold {command}` is work for one process; start it without torchrun"
             )
         if rank() == 0:
-            return _main(command, args)
-        warnings.simplefilter("ignore")
-        with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere):
-            return _main(command, args)
+            status = _main(command, args)
+        else:
+            warnings.simplefilter("ignore")
+            with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere):
+                status = _main(command, args)
+    _leave(status)
+
+
+def _leave(status: int) -> NoReturn:
+    """Ends this process at once, without what Python and libraries tear down at its end.
+
+    Of two processes whose work was done and written, one was once aborted after that: its threads
+    that exchange messages outlive Python's last line.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
 
 
 def _main(command: str, args: list[str]) -> int:

@@ -49,7 +49,7 @@ def shared(place):
 
 def test_two_processes_end_with_the_weights_of_one(place, shared):
     """With BatchNorm, whose batch is that of both; chance alone would differ by far more."""
-    assert [status for status, *_ in shared] == [0, 0]
+    assert [status for status, *_ in shared] == [0, 0], shared
     alone = begin(place, place / "one", "--epochs", "3")
     assert ended(start(*alone, world=1))[0][0] == 0
     runs = [read_metrics(place / name) for name in ("one", "two")]
@@ -131,7 +131,8 @@ def test_a_process_that_is_killed_ends_the_other_and_two_go_on(place):
     epochs = steps(out)[-1] // 8 + 2
     config = out / "config.yaml"
     config.write_text(config.read_text().replace("epochs: 60", f"epochs: {epochs}"))
-    assert [status for status, *_ in run(*TWOFOLD, "pretrain", "--resume", out)] == [0, 0]
+    found = run(*TWOFOLD, "pretrain", "--resume", out)
+    assert [status for status, *_ in found] == [0, 0], found
     assert steps(out) == [*range(1, 1 + epochs * steps_per_epoch(twofold.Run(out)))]
 
 
