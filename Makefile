@@ -97,6 +97,7 @@ bench-jets: .venv/ready
 bench-conserved: .venv/ready
 	$(BIN)/python benchmarks/conserved.py --jobs 2
 	$(BIN)/python benchmarks/conserved_pictures.py --jobs 2
+	$(BIN)/python benchmarks/conserved_beyond.py --jobs 2
 
 # Pictures that find their states, and states their pictures.
 bench-cross-modal: .venv/ready

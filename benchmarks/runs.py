@@ -134,7 +134,9 @@ class Results:
                 print(*work, "failed", flush=True)
                 continue
             self.done[work] = found
-            self.all["runs"].append({"work": work, "found": found})
+            other = precision() != self.all["precision"]
+            run = {"work": work, "found": found}
+            self.all["runs"].append(run | ({"precision": precision()} if other else {}))
             self.path.parent.mkdir(parents=True, exist_ok=True)
             write_atomically(self.path, (json.dumps(self.all, indent=1) + "\n").encode())
             print(*work, f"{found['cpu_seconds']} CPU s", flush=True)
@@ -145,7 +147,11 @@ class Results:
     def made_by(self) -> str:
         """What computed them, and what it cost."""
         minutes = sum(run["found"]["cpu_seconds"] for run in self.all["runs"]) / 60
-        return f"CPU, {self.all['precision']}, torch {self.all['torch']}, {minutes:.3g} CPU minutes"
+        computed = self.all["precision"]
+        others = [run["precision"] for run in self.all["runs"] if "precision" in run]
+        if others:
+            computed += f" ({len(others)} of {len(self.all['runs'])} in {', '.join({*others})})"
+        return f"CPU, {computed}, torch {self.all['torch']}, {minutes:.3g} CPU minutes"
 
 
 def precision() -> str:

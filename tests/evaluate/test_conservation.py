@@ -162,6 +162,22 @@ def test_one_dimension_follows_a_bent_curve():
     assert np.array_equal(same, m)
 
 
+def test_one_dimension_follows_a_curve_whose_places_are_taken_many_times():
+    """As by pictures, many of which are alike; and over a gap that neighbours do not cross."""
+    m = np.linspace(0, 1, 100)
+    m = np.repeat(m[(m < 0.4) | (m > 0.6)], 40)
+    curve = np.stack([np.cos(4 * m), np.sin(4 * m)], axis=1)
+    assert spearman_abs(in_one_dimension(curve)[0], m) > 0.999
+
+
+@pytest.mark.parametrize("different", [1, 2, 3])
+def test_one_dimension_of_few_different_rows(different):
+    rows = np.repeat(np.eye(3)[:different], 5, axis=0)
+    (places,) = in_one_dimension(rows)
+    assert places.shape == (5 * different,)
+    assert np.isfinite(places).all()
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -271,8 +272,10 @@ def quantity_figures(
 def in_one_dimension(*parts: np.ndarray, seed: int = 0) -> tuple[np.ndarray, ...]:
     """Embeddings as places along the curve they lie on, if they have more than one dimension.
 
-    A spectral embedding of at most 2000 of all rows together, without any labels; the others are
-    placed where the nearest of these is.
+    A spectral embedding of at most 2000 different rows of all together, without any labels; the
+    others are placed where the nearest of these is. Rows that are alike count once, for a row whose
+    nearest are all its own copies is joined to nothing else; and every row is joined to so many of
+    the nearest that there are no islands.
 
     Args:
         *parts: Embeddings `(n, dim)` each, of one encoder.
@@ -291,15 +294,36 @@ def in_one_dimension(*parts: np.ndarray, seed: int = 0) -> tuple[np.ndarray, ...
     rows = np.concatenate(parts)
     if rows.shape[1] == 1:
         return tuple(np.split(rows[:, 0], ends))
-    from sklearn.manifold import SpectralEmbedding
+    from sklearn.manifold import spectral_embedding
     from sklearn.neighbors import KNeighborsRegressor
 
-    drawn = np.sort(np.random.default_rng(seed).permutation(len(rows))[:_DRAWN])
-    near = min(_NEAR, len(drawn) - 1)
-    spectral = SpectralEmbedding(1, n_neighbors=near, affinity="nearest_neighbors", random_state=0)
-    places = spectral.fit_transform(rows[drawn])[:, 0]
-    nearest = KNeighborsRegressor(1).fit(rows[drawn], places)
+    different = _different(rows)
+    drawn = different[np.random.default_rng(seed).permutation(len(different))[:_DRAWN]]
+    if len(drawn) < 3:
+        return tuple(np.split(rows[:, 0], ends))
+    places = spectral_embedding(_joined(drawn), n_components=1, random_state=0)[:, 0]
+    nearest = KNeighborsRegressor(1).fit(drawn, places)
     return tuple(np.split(nearest.predict(rows), ends))
+
+
+def _different(rows: np.ndarray) -> np.ndarray:
+    """One of all rows `(n, dim)` that are alike to within a ten-thousandth of their spread."""
+    spread = rows.std(axis=0)
+    cells = np.round(rows / np.where(spread > 0, spread, 1), 4)
+    return rows[np.sort(np.unique(cells, axis=0, return_index=True)[1])]
+
+
+def _joined(rows: np.ndarray) -> Any:
+    """The graph of nearest neighbours `(n, n)`, of so many that all hang together."""
+    from scipy.sparse.csgraph import connected_components
+    from sklearn.neighbors import kneighbors_graph
+
+    near = min(_NEAR, len(rows) - 1)
+    graph = kneighbors_graph(rows, near, include_self=True)
+    while connected_components(graph, directed=False)[0] > 1:
+        near = min(2 * near, len(rows) - 1)
+        graph = kneighbors_graph(rows, near, include_self=True)
+    return (graph + graph.T) / 2
 
 
 def _within(sums: np.ndarray) -> float:
