@@ -88,6 +88,23 @@ def test_the_loss_stands_between_chance_and_floor(run_dir, data):
     assert "gone 44 % of that way" in page.text["training"]
 
 
+@pytest.mark.parametrize(
+    ("early", "told"),
+    [
+        ({"early_resolution": 0.5, "early_share": 0.7}, True),
+        ({"early_resolution": 1.0, "early_share": 0.7}, False),
+        ({"early_resolution": 0.5, "early_share": 0.0}, False),
+        ({"early_resolution": "half", "early_share": None}, False),
+    ],
+)
+def test_a_step_in_the_loss_where_views_grow_is_explained(run_dir, data, early, told):
+    config = yaml.safe_load((run_dir / "config.yaml").read_text())
+    config["recipe"] |= early
+    (run_dir / "config.yaml").write_text(yaml.safe_dump(config))
+    words = "Views grow from 50 % of their size to the whole after 70 % of the training"
+    assert (words in page_of(run_dir, data).text["training"]) is told
+
+
 def test_neighbours_are_told_right_from_wrong_by_a_symbol(run_dir, data):
     text = page_of(run_dir, data).text["neighbours"]
     assert text.count("✓") == 12 * 6 + 1  # and once in the caption

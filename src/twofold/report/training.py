@@ -71,7 +71,7 @@ def losses(run: RunFolder) -> list[Figure]:
             for kind, style in (("chance", "--"), ("floor", ":"))
             if np.isfinite(values := _column(run.steps, kind, name)).any()
         ]
-        caption = _reading(name, y, run)
+        caption = _reading(name, y, run) + _growth(run)
         curve = Curve(f"now {wording.significant(_tail_mean(y))}", x, y, smooth=True)
         svg = line_chart(
             curve,
@@ -294,6 +294,20 @@ def _reading(name: str, y: np.ndarray, run: RunFolder) -> str:
         if np.isfinite(value):
             text += f"; {words} {wording.significant(value)}"
     return f"{text}."
+
+
+def _growth(run: RunFolder) -> str:
+    """Where the loss steps because views grow; blank for views of one size."""
+    recipe = run.config.get("recipe")
+    told = recipe if isinstance(recipe, Mapping) else {}
+    share, resolution = (told.get(f"early_{word}") for word in ("share", "resolution"))
+    known = isinstance(share, float) and isinstance(resolution, float)
+    if not known or not 0 < share < 1 or resolution >= 1:
+        return ""
+    return (
+        f" Views grow from {100 * resolution:.0f} % of their size to the whole after "
+        f"{100 * share:.0f} % of the training; a step there is theirs."
+    )
 
 
 def _column(records: list[Record], key: str, name: str | None = None) -> np.ndarray:
