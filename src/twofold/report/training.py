@@ -300,9 +300,10 @@ def _growth(run: RunFolder) -> str:
     """Where the loss steps because views grow; blank for views of one size."""
     recipe = run.config.get("recipe")
     told = recipe if isinstance(recipe, Mapping) else {}
-    share, resolution = (told.get(f"early_{word}") for word in ("share", "resolution"))
-    known = isinstance(share, float) and isinstance(resolution, float)
-    if not known or not 0 < share < 1 or resolution >= 1:
+    share, resolution = told.get("early_share"), told.get("early_resolution")
+    if not isinstance(share, float) or not isinstance(resolution, float):
+        return ""
+    if not 0 < share < 1 or resolution >= 1:
         return ""
     return (
         f" Views grow from {100 * resolution:.0f} % of their size to the whole after "
