@@ -152,6 +152,9 @@ def describe(options: Any, results: runs.Results) -> str:
             "",
             *runs.table(["", "", *head], methods),
             "",
+            "Little variance within orbits beside a low rank correlation is a number that is "
+            "conserved and folded: low and high energies share its values.",
+            "",
             "`conserved`, where training sees less:",
             "",
             *runs.table(["training sees", *head], parts),
