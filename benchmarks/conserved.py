@@ -38,10 +38,10 @@ from twofold.simulation.trajectories import Conditions
 
 RECIPES = {
     "conserved": "InfoNCE of distances",
-    "conserved_unfolded": "the same, begun by VICReg",
-    "conserved_2d": "the same in two dimensions",
-    "conserved_cosine": "InfoNCE of cosines, in two",
-    "conserved_simsiam": "SimSiam, in eight",
+    "conserved_unfolded": "InfoNCE of distances, begun by VICReg",
+    "conserved_2d": "InfoNCE of distances, in two dimensions",
+    "conserved_cosine": "InfoNCE of cosines, in two dimensions",
+    "conserved_simsiam": "SimSiam, in eight dimensions",
     "conserved_barlow_twins": "Barlow Twins",
     "conserved_vicreg": "VICReg",
     "conserv_net": "ConservNet",

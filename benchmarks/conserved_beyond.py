@@ -49,8 +49,9 @@ def describe(options: Any, results: runs.Results) -> str:
             "",
             "The network is the published study's (github.com/califyn/rsi-2021), a ResNet-18, at "
             f"a quarter of its width, and for {LEAST_EPOCHS} epochs where the study has 100. "
-            "Beside it stands the perceptron of [all conditions](conserved_pictures.md), which "
-            "costs a sixth. Mean over 5 seeds, 95 % interval (t over seeds), and the least.",
+            "Beside it stands the perceptron of [all conditions](conserved_pictures.md), which is "
+            f"several times cheaper. Mean over {len(options.seeds)} seeds, 95 % interval (t over "
+            "seeds), and the least.",
             "",
             *runs.table(head, rows),
             "",

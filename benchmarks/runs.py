@@ -126,7 +126,7 @@ class Results:
 
     def measure(self, script: str, works: Iterable[tuple[Any, ...]], jobs: int) -> None:
         """Carries out those of `works` that are not there yet, and writes each down when done."""
-        failures = 0
+        failures, now, kept = 0, precision(), self.all["precision"]
         missing = [work for work in dict.fromkeys(works) if work not in self.done]
         for work, found in in_processes(script, missing, jobs):
             if found is None:
@@ -134,9 +134,8 @@ class Results:
                 print(*work, "failed", flush=True)
                 continue
             self.done[work] = found
-            other = precision() != self.all["precision"]
             run = {"work": work, "found": found}
-            self.all["runs"].append(run | ({"precision": precision()} if other else {}))
+            self.all["runs"].append(run | ({"precision": now} if now != kept else {}))
             self.path.parent.mkdir(parents=True, exist_ok=True)
             write_atomically(self.path, (json.dumps(self.all, indent=1) + "\n").encode())
             print(*work, f"{found['cpu_seconds']} CPU s", flush=True)

@@ -176,6 +176,12 @@ def test_one_dimension_of_few_different_rows(different):
     (places,) = in_one_dimension(rows)
     assert places.shape == (5 * different,)
     assert np.isfinite(places).all()
+    assert len(np.unique(places)) >= min(different, 2)
+
+
+def test_two_different_rows_have_two_places_whatever_sets_them_apart():
+    (places,) = in_one_dimension(np.array([[1.0, 0.0], [1.0, 5.0], [1.0, 0.0]]))
+    assert places[0] == places[2] != places[1]
 
 
 @pytest.mark.parametrize(

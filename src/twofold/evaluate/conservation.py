@@ -299,9 +299,9 @@ def in_one_dimension(*parts: np.ndarray, seed: int = 0) -> tuple[np.ndarray, ...
 
     different = _different(rows)
     drawn = different[np.random.default_rng(seed).permutation(len(different))[:_DRAWN]]
-    if len(drawn) < 3:
-        return tuple(np.split(rows[:, 0], ends))
-    places = spectral_embedding(_joined(drawn), n_components=1, random_state=0)[:, 0]
+    places = np.arange(len(drawn), dtype=np.float64)
+    if len(drawn) > 2:
+        places = spectral_embedding(_joined(drawn), n_components=1, random_state=0)[:, 0]
     nearest = KNeighborsRegressor(1).fit(drawn, places)
     return tuple(np.split(nearest.predict(rows), ends))
 

@@ -13,6 +13,13 @@ Stem = Literal["imagenet", "low-resolution", "strided"]
 
 Convolution = nn.Conv1d | nn.Conv2d | nn.Conv3d
 
+_STEMS: dict[Stem, tuple[int, int, int]] = {
+    "imagenet": (7, 2, 2),
+    "low-resolution": (3, 1, 1),
+    "strided": (3, 2, 1),
+}
+"""Kernel and stride of the first convolution, and stride of the pooling after it; 1 for none."""
+
 _Pair = tuple[int, int]
 
 _FUNCTIONS: dict[type[nn.Module], Callable[..., Tensor]] = {
@@ -72,13 +79,13 @@ class ResNet(nn.Module):
     ) -> None:
         super().__init__()
         self.dims = dims
-        kernel, stride = {"imagenet": (7, 2), "low-resolution": (3, 1), "strided": (3, 2)}[stem]
+        kernel, stride, pooled = _STEMS[stem]
         self.conv1 = _convolution(channels, width, kernel, stride, dims)
         self.bn1 = nn.BatchNorm2d(width)
         self.relu = nn.ReLU(inplace=True)
         self.maxpool: nn.Module = nn.Identity()
-        if stem == "imagenet":
-            self.maxpool = nn.MaxPool2d(*_along(dims, 3, 2))
+        if pooled > 1:
+            self.maxpool = nn.MaxPool2d(*_along(dims, 3, pooled))
         read = width
         self.stages: list[str] = []
         for stage, depth in enumerate(depths):
@@ -117,7 +124,8 @@ def total_stride(stem: Stem, stages: int) -> int:
         >>> total_stride("imagenet", 4)  # maps of 32 pixels end in a single place
         32
     """
-    return {"imagenet": 4, "low-resolution": 1, "strided": 2}[stem] << (stages - 1)
+    _, stride, pooled = _STEMS[stem]
+    return stride * pooled << (stages - 1)
 
 
 class Block(nn.Module):
